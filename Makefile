@@ -1,0 +1,52 @@
+# Everything a user does. Each target makes its own environment first.
+STUDY ?=
+COHORT_ROOT ?=
+SET ?=
+CORES ?= all
+GPUS ?= 1
+PYTHON ?= python3
+
+ENV := .venv/installed
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHONUNBUFFERED := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help study book test publish lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@echo 'Studies: $(patsubst studies/%.yaml,%,$(wildcard studies/*.yaml)). Examples:'
+	@echo '  make study STUDY=brats2019 COHORT_ROOT=/data/MICCAI_BraTS_2019_Data_Training'
+	@echo '  make study STUDY=quick SET="epochs=5 images_per_class=[2,10]"'
+
+study: $(ENV) ## run a study (STUDY=quick COHORT_ROOT= SET= CORES=all GPUS=1) and build its book
+	@snakemake book --cores $(CORES) --resources gpu=$(GPUS) mem_mb=$(memory_mb) \
+	  --keep-going --rerun-triggers mtime --quiet all --nolock \
+	  --config study="$(or $(STUDY),quick)" settings="$(SET)" cohort_root="$(COHORT_ROOT)" gpu=$(gpu)
+
+book: $(ENV) ## rebuild the pages of STUDY, or of the committed results, without training
+	@python -m ubc_lib.book $(STUDY)
+
+test: $(ENV) ## run all tests
+	pytest
+
+publish: $(ENV) ## copy the results of STUDY to data/results, without pictures of real patients
+	@python -m ubc_lib.publish "$(or $(STUDY),quick)" "$(SET)"
+
+lock: $(ENV) ## choose the newest versions within the ranges of pyproject.toml
+	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --upgrade \
+	  --no-header --no-annotate --quiet -o requirements.lock
+
+clean: ## remove the environment and built pages; cohorts and results stay
+	rm -rf .venv _build build
+
+$(ENV): requirements.lock pyproject.toml
+	@echo "Installing the environment (7 GB, some minutes) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@.venv/bin/python -m pip install --quiet -r requirements.lock
+	@.venv/bin/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+memory_mb = $$(python -c 'import os; print(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20)')
+gpu = $(if $(shell command -v nvidia-smi),yes,no)

@@ -1,0 +1,91 @@
+# The whole study as a graph of files: cohort -> train -> results -> book.
+# The executed notebooks are the record; run records beside them are never deleted or rebuilt.
+
+import sys
+
+from ubc_lib.errors import InputError
+from ubc_lib.study import Study
+
+# An empty value on the command line arrives as None.
+STUDY, SETTINGS = config.get("study") or "quick", config.get("settings") or ""
+COHORT_ROOT = config.get("cohort_root") or ""
+try:
+    study = Study.load(STUDY, SETTINGS, COHORT_ROOT)
+except InputError as error:
+    sys.exit(f"Error: {error}")
+
+NOTEBOOKS = study.run_folder / "notebooks"
+NEEDS_GPU = config.get("gpu", "no") == "yes" or study.device == "cuda"
+RUN = "python -m ubc_lib.notebooks {input.notebook} {output} study={STUDY:q} settings={SETTINGS:q}"
+
+wildcard_constraints:
+    model="|".join(study.models),
+    seed=r"\d+",
+
+
+localrules:
+    book,
+
+
+rule cohort:
+    input:
+        notebook="notebooks/01_cohort.ipynb",
+    output:
+        NOTEBOOKS / "01_cohort.ipynb",
+    threads: workflow.cores
+    shell:
+        RUN + " cohort_root={COHORT_ROOT:q}"
+
+
+rule models:
+    input:
+        notebook="notebooks/02_models.ipynb",
+    output:
+        NOTEBOOKS / "02_models.ipynb",
+    shell:
+        RUN
+
+
+rule train:
+    input:
+        rules.cohort.output,
+        notebook="notebooks/03_train.ipynb",
+    output:
+        NOTEBOOKS / "03_train-{model}-seed{seed}.ipynb",
+    threads: study.threads
+    resources:
+        mem_mb=study.memory_mb,
+        gpu=int(NEEDS_GPU),
+    shell:
+        RUN + " model={wildcards.model} seed={wildcards.seed}"
+
+
+rule results:
+    input:
+        expand(rules.train.output, model=study.models, seed=study.seeds),
+        notebook="notebooks/04_results.ipynb",
+    output:
+        NOTEBOOKS / "04_results.ipynb",
+    shell:
+        RUN
+
+
+rule explorer:
+    input:
+        rules.results.output,
+        notebook="notebooks/05_explorer.ipynb",
+    output:
+        NOTEBOOKS / "05_explorer.ipynb",
+    shell:
+        RUN
+
+
+rule book:
+    input:
+        rules.cohort.output,
+        rules.models.output,
+        expand(rules.train.output, model=study.models, seed=study.seeds),
+        rules.results.output,
+        rules.explorer.output,
+    shell:
+        "python -m ubc_lib.book {study.name:q}"

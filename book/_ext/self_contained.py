@@ -1,0 +1,66 @@
+"""Makes every page self-contained: its scripts come along, and it asks no other host."""
+
+import shutil
+from pathlib import Path
+
+from sphinx.util import logging
+
+# Files of the npm packages, and the folder below _static/vendor/ in which pages look for each.
+# Two modules of the widget script ask for its fonts, each beside the place of its own name.
+WIDGETS = "@jupyter-widgets/html-manager/dist"
+FONTS = "output/chtml/fonts/woff-v2"
+VENDORED = (
+    ("requirejs/require.js", ""),
+    (f"{WIDGETS}/embed-amd.js", ""),
+    (f"{WIDGETS}/*.woff2", "@jupyter-widgets"),
+    (f"{WIDGETS}/*.woff2", WIDGETS),
+    ("mathjax/es5/tex-chtml-full.js", "mathjax"),
+    (f"mathjax/es5/{FONTS}/*.woff", f"mathjax/{FONTS}"),
+)
+NOTICE = (
+    "Built without npm: equations show as TeX and the explorers stand still. "
+    "Install Node.js and build the book again."
+)
+logger = logging.getLogger(__name__)
+
+
+def prepare(app, config):
+    """Load our settings script first, and fall back to plain pages where npm was missing."""
+    app.add_js_file("first.js", priority=1)
+    config.node_modules = Path(app.srcdir, "node_modules")
+    config.has_scripts = (config.node_modules / "mathjax").is_dir()
+    if not config.has_scripts:
+        logger.info(NOTICE)
+        config.nb_ipywidgets_js = {}
+        config.html_theme_options["announcement"] = NOTICE
+
+
+def bring_scripts(app, exception):
+    """Copy what the pages load from the npm packages next to them."""
+    if exception or app.builder.format != "html":
+        return
+    for pattern, folder in VENDORED:
+        target = Path(app.outdir, "_static", "vendor", folder)
+        target.mkdir(parents=True, exist_ok=True)
+        for source in app.config.node_modules.glob(pattern):
+            shutil.copy(source, target)
+
+
+def tidy_page(app, pagename, templatename, context, doctree):
+    """Drop the scripts that call a CDN, and tell the page's language to the browser."""
+    unwanted = ["thebe"] if app.config.has_scripts else ["thebe", "mathjax"]
+    context["script_files"] = [
+        script
+        for script in context["script_files"]
+        if not any(word in str(getattr(script, "filename", "")) for word in unwanted)
+        and "thebe" not in getattr(script, "attributes", {}).get("body", "")
+    ]
+    context["language"] = (context.get("meta") or {}).get("language", "en")
+
+
+def setup(app):
+    """Register with Sphinx."""
+    app.connect("config-inited", prepare)
+    app.connect("html-page-context", tidy_page, priority=900)
+    app.connect("build-finished", bring_scripts)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,142 @@
+"""A tiny finished study, made without training: what a book can be built from."""
+
+import atexit
+import functools
+import json
+import tempfile
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from ipywidgets.embed import dependency_state, embed_data
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from ubc_lib.book import build
+from ubc_lib.slices import Slices
+from ubc_lib.study import ROOT
+from ubc_lib.widgets import slice_explorer
+
+PYTHON = {"language_info": {"name": "python", "pygments_lexer": "ipython3"}}
+SVG = (
+    '<svg xmlns="http://www.w3.org/2000/svg" width="400" height="300" viewBox="0 0 400 300">'
+    '<path d="M10 290 L390 10" stroke="#0072B2" stroke-width="4"/></svg>'
+)
+
+
+def summary_of(study: str = "tiny", **changes) -> dict:
+    """The `summary.json` of an invented study in which the intervals overlap."""
+    interval = {"low": 0.61, "high": 0.79, "parameters": 21279426, "seeds": 1}
+    return {
+        "study": study,
+        "title": f"The study {study}",
+        "cohort_kind": "phantom",
+        "cohort": "8 synthetic phantoms",
+        "view": "lesion",
+        "image_size": 64,
+        "epochs": 4,
+        "images_per_class_max": 4,
+        "n_test": 97,
+        "seeds": 1,
+        "models": {
+            "resnet34": {"accuracy": 0.7012, **interval, "dice": None},
+            "ubc_resnet34": {"accuracy": 0.7345, **interval, "dice": 0.6543},
+        },
+        "difference": 0.0333,
+        "dummy": {"accuracy": 0.5, "low": 0.4, "high": 0.6},
+        "device": "a processor",
+        "precision": "fp32",
+        "minutes": 1.25,
+        "commit": "0123456789abcdef",
+        "date": "2024-05-06T07:08:09+00:00",
+        "fingerprint": "feed",
+        "missing_runs": 0,
+        **changes,
+    }
+
+
+def write_study(folder: Path, **changes) -> Path:
+    """Write a study folder, as a run leaves it; `changes` go into its summary."""
+    summary = summary_of(folder.name, **changes)
+    pages = {
+        "01_cohort": [picture_cell("fig-1", "image/svg+xml", SVG)],
+        "02_models": [picture_cell("fig-4", "image/svg+xml", SVG)],
+        "03_train-resnet34-seed2": [picture_cell("fig-training", "image/svg+xml", SVG)],
+        "03_train-resnet34-seed10": [picture_cell("fig-training", "image/svg+xml", SVG)],
+        "03_train-ubc_resnet34-seed2": [picture_cell("fig-training", "image/svg+xml", SVG)],
+        "04_results": [
+            picture_cell("fig-6", "image/svg+xml", SVG),
+            new_markdown_cell("Accuracy rises in [the curve](#fig-6)."),
+        ],
+    }
+    (folder / "notebooks").mkdir(parents=True)
+    (folder / "tables").mkdir()
+    for stem, cells in pages.items():
+        first = new_markdown_cell(f"# Page {stem}\n\nText.")
+        preparing = [new_code_cell("import this"), new_code_cell("study = 1")]
+        notebook = new_notebook(cells=[first, *preparing, *cells], metadata=PYTHON)
+        nbformat.write(notebook, folder / "notebooks" / f"{stem}.ipynb")
+    nbformat.write(explorer(), folder / "notebooks" / "05_explorer.ipynb")
+    (folder / "tables" / "table_3.csv").write_text("model,accuracy\nresnet34,0.7012\n")
+    (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    return folder
+
+
+def picture_cell(name: str, kind: str, data: str):
+    """A code cell whose output is a numbered figure."""
+    output = new_output("display_data", {kind: data, "text/plain": "<Figure>"})
+    figure = {"mystnb": {"figure": {"name": name, "caption": "A line."}}}
+    return new_code_cell("draw()", outputs=[output], metadata=figure)
+
+
+@functools.cache
+def explorer():
+    """An executed notebook with the slice explorer of two patients with two slices each."""
+    table = pd.DataFrame(
+        {
+            "patient": ["one", "one", "two", "two"],
+            "label": ["HGG", "HGG", "LGG", "LGG"],
+            "target": [1, 1, 0, 0],
+            "slice_index": [70, 71, 80, 81],
+        }
+    )
+    images = np.random.default_rng(0).normal(size=(4, 32, 32)).astype(np.float32)
+    slices = Slices(images, images > 1, table, left_out=(), fingerprint="feed")
+    shown = slice_explorer(slices, np.arange(4))
+    output = new_output("display_data", shown._repr_mimebundle_())
+    state = embed_data(shown, state=dependency_state(shown))["manager_state"]
+    return new_notebook(
+        cells=[new_markdown_cell("# Explorer"), new_code_cell("explore()", outputs=[output])],
+        metadata={**PYTHON, "widgets": {"application/vnd.jupyter.widget-state+json": state}},
+    )
+
+
+def book_project(folder: Path) -> Path:
+    """A copy of the book's sources in a project folder of its own, so that tests touch no other."""
+    (folder / "book").mkdir(parents=True)
+    for name in ("_config.yml", "benchmarks", "data"):
+        (folder / name).symlink_to(ROOT / name)
+    for path in (ROOT / "book").iterdir():
+        if path.name != "studies":
+            (folder / "book" / path.name).symlink_to(path)
+    return folder
+
+
+@functools.cache
+def built_book() -> Path:
+    """The folder of a book of two studies, built once for all tests and removed at their end."""
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    data = Path(folder.name, "data")
+    for study in ("first", "second"):
+        write_study(data / "results" / study)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UBC_DATA", str(data))
+        return build(root=book_project(Path(folder.name, "project"))).parent
+
+
+def book_pages() -> list[str]:
+    """The pages of the built book by name, without the theme's own templates."""
+    pages = (path.relative_to(built_book()) for path in built_book().rglob("*.html"))
+    return sorted(str(page) for page in pages if page.parts[0] != "_static")

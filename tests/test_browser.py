@@ -1,0 +1,169 @@
+"""The built book in Chromium, with every host but this machine's out of reach."""
+
+import functools
+import http.server
+import os
+import shutil
+import threading
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+from tests.book_samples import book_pages, built_book
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+EXPLORER = "studies/first/05_explorer.html"
+
+
+class Silent(http.server.SimpleHTTPRequestHandler):
+    """Serves files without a line per request."""
+
+    def log_message(self, *args):
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def address():
+    """Where the book is served."""
+    handler = functools.partial(Silent, directory=built_book())
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium; on a machine that checks changes (CI=true) it must be there."""
+    if CHROMIUM is None:
+        missing = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        missing("Chromium is not installed, so the pages cannot be opened.")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(browser, address):
+    """Opens pages by name; what they complained about or asked of others is in `.complaints`."""
+    pages = {}
+
+    def open_page(name: str, **options) -> Page:
+        page = pages.get(repr(options))
+        if page is None:
+            page = pages[repr(options)] = browser.new_context(**options).new_page()
+            page.complaints = []
+            page.route("**/*", lambda route: _only(address, route, page.complaints))
+            page.on("pageerror", lambda error: page.complaints.append(str(error)))
+            page.on("requestfailed", lambda request: page.complaints.append(request.url))
+            page.on("console", lambda message: _complain(message, page.complaints))
+        page.goto(address + name, wait_until="networkidle")
+        return page
+
+    yield open_page
+    for page in pages.values():
+        page.context.close()
+
+
+def _only(address, route, complaints):
+    if route.request.url.startswith((address, "data:", "blob:")):
+        route.continue_()
+    else:
+        complaints.append(f"asked {route.request.url}")
+        route.abort()
+
+
+def _complain(message, complaints):
+    if message.type == "error":
+        complaints.append(message.text)
+
+
+def test_no_page_asks_another_host_fails_a_request_or_logs_an_error(open_page):
+    for name in book_pages():
+        assert open_page(name).complaints == [], name
+
+
+def test_no_page_scrolls_sideways_on_a_telephone(open_page):
+    for name in book_pages():
+        page = open_page(name, viewport={"width": 390, "height": 844})
+        excess = page.evaluate(
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+        assert excess == 0, name
+
+
+def test_the_slider_of_the_explorer_changes_the_slice(open_page):
+    page = open_page(EXPLORER)
+    assert shown_slices(page) == ["Slice 70 of patient one, HGG"]
+    page.locator(".noUi-handle:visible").press("ArrowRight")
+    page.wait_for_timeout(100)
+    assert shown_slices(page) == ["Slice 71 of patient one, HGG"]
+
+
+def test_the_play_button_moves_on_by_itself(open_page):
+    page = open_page(EXPLORER)
+    page.locator(".jupyter-widgets-play button:visible, .widget-play button:visible").first.click()
+    page.get_by_alt_text("Slice 71 of patient one, HGG").wait_for()
+
+
+def test_the_explorer_changes_patients_and_hides_the_lesion(open_page):
+    page = open_page(EXPLORER)
+    page.locator("select").select_option("two (LGG)")
+    page.get_by_alt_text("Slice 80 of patient two, LGG").wait_for()
+    outline = page.locator("img[alt='Outline of the lesion']:visible")
+    assert outline.count() == 1
+    page.get_by_role("button", name="lesion off").click()
+    page.wait_for_timeout(100)
+    assert outline.count() == 0
+
+
+def shown_slices(page: Page) -> list[str]:
+    pictures = page.locator(".widget-html img[alt^='Slice']:visible")
+    return [pictures.nth(place).get_attribute("alt") for place in range(pictures.count())]
+
+
+def test_equations_are_rendered_and_numbered_1_to_4(open_page):
+    page = open_page("training.html")
+    page.wait_for_selector("mjx-container")
+    assert page.locator("div.math mjx-container").count() == 5
+    assert page.locator(".eqno").all_inner_texts() == ["(1)", "(2)", "(3)", "(4)"]
+    assert "\\frac" not in page.locator("article").inner_text()
+
+
+def test_the_russian_page_says_that_it_is_russian(open_page):
+    assert open_page("russian.html").locator("html").get_attribute("lang") == "ru"
+    assert open_page("index.html").locator("html").get_attribute("lang") == "en"
+
+
+def test_search_finds_a_word(open_page):
+    page = open_page("search.html?q=plateau")
+    page.wait_for_selector("#search-results li")
+    assert "Training protocol" in page.locator("#search-results").inner_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_widget_labels_and_captions_can_be_read_in_light_and_dark(open_page, scheme):
+    for name, selector in ((EXPLORER, ".widget-label"), ("index.html", "figcaption")):
+        page = open_page(name, color_scheme=scheme)
+        assert page.evaluate(CONTRAST, selector) >= 4.5, name
+
+
+# The contrast ratio of WCAG 2 between a text and the ground behind it.
+CONTRAST = """selector => {
+  const rgb = colour => colour.match(/[\\d.]+/g).map(Number);
+  const element = document.querySelector(selector);
+  let ground = element;
+  while (ground && rgb(getComputedStyle(ground).backgroundColor)[3] === 0)
+    ground = ground.parentElement;
+  const luminance = colour => rgb(colour).slice(0, 3).map(v => v / 255)
+    .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const pair = [getComputedStyle(element).color,
+    ground ? getComputedStyle(ground).backgroundColor : "rgb(255, 255, 255)"].map(luminance);
+  return (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+}"""

@@ -1,0 +1,79 @@
+import pytest
+import torch
+
+from ubc_lib.errors import InputError
+from ubc_lib.models import MODELS, build_model, parameter_count, parameter_table
+
+ENCODER = {
+    "encoder stem": ("64x112x112", 3_264),
+    "encoder level 1": ("64x56x56", 221_952),
+    "encoder level 2": ("128x28x28", 1_116_416),
+    "encoder level 3": ("256x14x14", 6_822_400),
+    "encoder level 4": ("512x7x7", 13_114_368),
+}
+CLASSIFIER = {"classifier": ("2", 1_026)}
+DECODER = {
+    "decoder level 1": ("256x14x14", 2_360_320),
+    "decoder level 2": ("128x28x28", 590_336),
+    "decoder level 3": ("64x56x56", 147_712),
+    "decoder level 4": ("32x112x112", 46_208),
+    "decoder level 5": ("16x224x224", 6_976),
+    "segmentation head": ("1x224x224", 145),
+}
+
+
+@pytest.mark.parametrize(
+    ("model", "parts", "total"),
+    [
+        ("resnet34", ENCODER | CLASSIFIER, 21_279_426),
+        ("ubc_resnet34", ENCODER | DECODER | CLASSIFIER, 24_431_123),
+    ],
+)
+def test_every_row_of_tables_1_and_2_to_the_digit(model, parts, total):
+    table = parameter_table(model).set_index("part")
+    found = {row.Index: (row.output, row.parameters) for row in table.itertuples()}
+    assert found == parts
+    assert table["parameters"].sum() == parameter_count(build_model(model, 0)) == total
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_output_has_two_logits_per_image(model):
+    assert build_model(model, 0)(torch.zeros(2, 1, 64, 64)).logits.shape == (2, 2)
+
+
+def test_mask_has_the_size_of_the_image_and_the_baseline_has_none():
+    images = torch.zeros(2, 1, 64, 96)
+    assert build_model("ubc_resnet34", 0)(images).mask_logits.shape == (2, 1, 64, 96)
+    assert build_model("resnet34", 0)(images).mask_logits is None
+
+
+@pytest.mark.parametrize("part", ["encoder", "classification_head"])
+def test_one_seed_starts_both_models_from_the_same_encoder_and_classifier(part):
+    one, other = (getattr(build_model(name, 3), part).state_dict() for name in MODELS)
+    assert one
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_another_seed_gives_another_network():
+    one, other = (build_model("resnet34", seed).encoder.conv1.weight for seed in (0, 1))
+    assert not torch.equal(one, other)
+
+
+def test_building_leaves_the_global_generator_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    build_model("resnet34", 0)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_the_mask_alone_sends_gradients_to_the_whole_encoder():
+    model = build_model("ubc_resnet34", 0)
+    model(torch.randn(2, 1, 64, 64)).mask_logits.sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in model.encoder.parameters())
+    assert all(p.grad is None for p in model.classification_head.parameters())
+
+
+def test_an_unknown_model_is_named():
+    with pytest.raises(InputError, match=r"'resnet43'.*Did you mean 'resnet34'"):
+        build_model("resnet43", 0)

@@ -1,0 +1,107 @@
+"""One set of versions, wherever they are written down, and nothing of one machine."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+
+import yaml
+from packaging.requirements import Requirement
+
+from ubc_lib.study import ROOT
+
+REQUIRED = {
+    *("jupyter-book", "torch", "torchvision", "segmentation-models-pytorch", "nibabel"),
+    *("seaborn", "statsmodels", "papermill", "ipywidgets"),
+}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+RANGES = {
+    requirement.name: requirement
+    for text in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"]]
+    for requirement in [Requirement(text)]
+}
+
+
+def locked() -> dict[str, set[str]]:
+    """Versions in the lock by package; several where they differ by Python version."""
+    found: dict[str, set[str]] = {}
+    for line in (ROOT / "requirements.lock").read_text().splitlines():
+        requirement = Requirement(line)
+        assert str(requirement.specifier).startswith("=="), line
+        found.setdefault(requirement.name, set()).add(str(requirement.specifier)[2:])
+    return found
+
+
+def conda() -> dict:
+    return yaml.safe_load((ROOT / "environment.yml").read_text())
+
+
+def conda_pins() -> dict[str, str]:
+    (pip,) = [part["pip"] for part in conda()["dependencies"] if isinstance(part, dict)]
+    pins = [Requirement(line) for line in pip if not line.startswith("-")]
+    return {pin.name: str(pin.specifier).removeprefix("==") for pin in pins}
+
+
+def test_required_packages_are_declared():
+    assert set(RANGES) >= REQUIRED
+
+
+def test_the_lock_has_every_package_within_its_range():
+    for name, requirement in RANGES.items():
+        assert all(requirement.specifier.contains(version) for version in locked()[name]), name
+
+
+def test_conda_users_get_the_versions_of_the_lock():
+    for name, version in conda_pins().items():
+        assert version in locked()[name], name
+
+
+def test_conda_users_get_every_package_from_pip():
+    assert set(conda_pins()) == set(RANGES)
+    conda_packages = [part for part in conda()["dependencies"] if isinstance(part, str)]
+    assert {re.split("[=<>]", part)[0] for part in conda_packages} == {"python", "pip", "nodejs"}
+
+
+def test_everything_imported_is_declared():
+    owners = packages_distributions()
+    declared = {name.lower().replace("_", "-") for name in [*RANGES, PROJECT["name"]]}
+    for path in [
+        *ROOT.glob("ubc_lib/*.py"),
+        *ROOT.glob("tests/*.py"),
+        *ROOT.glob("benchmarks/*.py"),
+    ]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            for name in {name.split(".")[0] for name in names} - {"tests", "packaging"}:
+                if name not in sys.stdlib_module_names:
+                    owned = {owner.lower().replace("_", "-") for owner in owners[name]}
+                    assert owned & declared, f"{path.name} imports {name}"
+
+
+def tracked_texts():
+    files = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files"], capture_output=True, text=True, check=False
+    )
+    assert files.returncode == 0, "the tests look at what git tracks: run them in a clone"
+    for name in files.stdout.split():
+        path = ROOT / name
+        if path.is_file() and path.suffix not in {".gz", ".webp", ".png", ".woff2"}:
+            yield name, path.read_text(encoding="utf-8", errors="replace")
+
+
+def test_nothing_committed_names_a_folder_of_this_machine():
+    home = str(ROOT.resolve())
+    assert not [name for name, text in tracked_texts() if home in text]
+
+
+def test_no_lock_names_a_registry():
+    assert "://" not in (ROOT / "requirements.lock").read_text()
+    assert '"resolved"' not in (ROOT / "book" / "package-lock.json").read_text()
+
+
+def test_library_modules_can_be_read_in_a_sitting():
+    lengths = {p.name: len(p.read_text().splitlines()) for p in ROOT.glob("ubc_lib/*.py")}
+    assert max(lengths.values()) < 300, lengths

@@ -1,0 +1,58 @@
+import json
+
+import nbformat
+import pytest
+
+from tests.conftest import tiny_study
+from tests.records import complete, record_all
+from ubc_lib.errors import InputError
+from ubc_lib.publish import WITHHELD, publish
+
+
+@pytest.fixture(params=["brats", "phantom"])
+def published(request):
+    study = tiny_study(cohort=request.param)
+    record_all(study)
+    complete(study)
+    return study, publish(study)
+
+
+def test_tables_settings_summary_and_notebooks_are_there(published):
+    _, folder = published
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*.*")}
+    assert found == {
+        "runs.csv",
+        "evaluations.csv",
+        "history.csv",
+        "predictions.csv",
+        "study.yaml",
+        "summary.json",
+        "figure_6.svg",
+        "tables/table_3.csv",
+        "notebooks/04_results.ipynb",
+    }
+
+
+def test_pictures_of_real_patients_are_withheld_and_those_of_phantoms_kept(published):
+    study, folder = published
+    cells = nbformat.read(folder / "notebooks/04_results.ipynb", as_version=4).cells
+    assert cells[2].outputs[0].data["image/png"]
+    if study.cohort == "phantom":
+        assert cells[1].outputs[0].data["image/png"]
+    else:
+        assert cells[1].outputs[0].data == {"text/markdown": WITHHELD}
+        text = json.dumps(nbformat.read(folder / "notebooks/04_results.ipynb", 4))
+        assert text.count("cGljdHVyZQ") == 1
+
+
+def test_nothing_published_names_a_path_of_the_machine(published):
+    _, folder = published
+    texts = [path.read_text() for path in folder.rglob("*.*")]
+    assert not any("/home/me" in text or str(folder.parents[2]) in text for text in texts)
+
+
+def test_an_unfinished_study_is_not_published():
+    study = tiny_study()
+    record_all(study)
+    with pytest.raises(InputError, match=r"not complete.*make study STUDY=tiny"):
+        publish(study)

@@ -1,0 +1,100 @@
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from tests.conftest import tiny_study
+from ubc_lib.errors import InputError
+from ubc_lib.study import Study, study_names
+
+
+@pytest.mark.parametrize("name", study_names())
+def test_every_study_in_the_folder_loads(name):
+    assert Study.load(name).name == name
+
+
+def test_paper_has_the_numbers_of_the_paper():
+    study = Study.load("paper")
+    assert (study.patients_per_class, study.slices_per_patient, study.image_size) == (76, 5, 224)
+    assert (study.epochs, study.batch_size, study.alpha) == (200, 50, 0.5)
+    assert (study.learning_rate, study.decay, study.decay_every) == (2e-5, 0.9, 5)
+    assert study.images_per_class == (1, 2, 3, 5, 8, 10, 15, 19, 25, 38, 76, 190)
+
+
+def test_settings_change_a_study_under_a_name_of_its_own():
+    study = Study.load("quick", "epochs=5 images_per_class=[1,2]")
+    assert (study.epochs, study.images_per_class) == (5, (1, 2))
+    assert study.name == "quick-epochs_5-images_per_class_1.2"
+
+
+def test_order_of_settings_does_not_change_the_name():
+    one, other = "epochs=5 batch_size=4", "batch_size=4 epochs=5"
+    assert Study.load("quick", one).name == Study.load("quick", other).name
+
+
+def test_settings_that_change_nothing_keep_the_name():
+    quick = Study.load("quick")
+    assert Study.load("quick", f"epochs={quick.epochs}").name == "quick"
+
+
+def test_a_default_given_as_a_setting_keeps_the_name():
+    assert Study.load("quick", "alpha=0.5") == Study.load("quick")
+
+
+def test_many_settings_still_give_a_short_name_of_its_own():
+    few = "epochs=5 batch_size=4 seeds=[1,2,3,4] images_per_class=[1,2,3,4,5,6] decay_every=7"
+    names = {Study.load("quick", few).name, Study.load("quick", few + " alpha=0.4").name}
+    assert len(names) == 2
+    assert max(map(len, names)) <= 80
+
+
+def test_a_run_can_be_named():
+    assert Study.load("quick", "epochs=5 name=mine").name == "mine"
+
+
+def test_the_name_of_another_study_is_refused():
+    with pytest.raises(InputError, match="paper is taken"):
+        Study.load("quick", "epochs=5 name=paper")
+
+
+def test_cohort_root_leaves_the_name():
+    assert Study.load("brats2019", cohort_root="/data").name == "brats2019"
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("quik", "", "no study 'quik'.*quick"),
+        ("../paper", "", "no study"),
+        ("quick", "epocs=5", "'epocs'.*Did you mean 'epochs'"),
+        ("quick", "epochs=-1", "epochs: .*greater than 0.*-1"),
+        ("quick", "epochs=many", "epochs: .*integer.*'many'"),
+        ("quick", "image_size=50", "image_size: .*multiple of 32.*50"),
+        ("quick", "learning_rate=.nan", "learning_rate"),
+        ("quick", "models=[resnet50]", "models.*'resnet34' or 'ubc_resnet34'.*'resnet50'"),
+        ("quick", "seeds=[]", "seeds"),
+        ("quick", "seeds=[1,1]", "seeds names a value twice"),
+        ("quick", "epochs", "key=value"),
+        ("quick", "epochs=1 epochs=2", "each key once"),
+        ("quick", "seeds=[1, 2]", "no spaces"),
+        ("quick", "name=../elsewhere", "name"),
+    ],
+)
+def test_what_is_wrong_is_named_with_what_is_allowed(name, settings, message):
+    with pytest.raises(InputError, match=message):
+        Study.load(name, settings)
+
+
+def test_a_subset_larger_than_the_training_half_is_refused():
+    with pytest.raises(InputError, match=r"asks for 5 images.*holds 4 per class"):
+        tiny_study(images_per_class=[1, 5])
+
+
+def test_a_study_cannot_be_changed():
+    with pytest.raises(ValidationError, match="frozen"):
+        tiny_study().epochs = 5
+
+
+def test_yaml_gives_the_study_back_without_the_path_of_the_cohort(tmp_path):
+    study = tiny_study(tmp_path)
+    fields = yaml.safe_load(study.to_yaml())
+    assert Study.create(fields, "yaml") == study.model_copy(update={"cohort_root": None})

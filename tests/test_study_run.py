@@ -1,0 +1,122 @@
+"""The whole graph, as `make study` runs it, on eight tiny patients."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tests.conftest import write_tree
+from ubc_lib.results import load_runs
+from ubc_lib.study import ROOT, Study
+from ubc_lib.summary import read_summary
+
+pytestmark = pytest.mark.slow
+
+SETTINGS = (
+    "name=tiny patients_per_class=4 slices_per_patient=2 image_size=32 images_per_class=[1,4] "
+    "seeds=[0] epochs=2 evaluate_every=1 batch_size=4"
+)
+
+
+def snakemake(data: Path, root: Path | str, *targets: str, settings: str = SETTINGS):
+    environment = os.environ | {"UBC_DATA": str(data), "PYTHONUNBUFFERED": "1"}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return subprocess.run(
+        [
+            *("snakemake", *targets, "--cores", "2", "--nolock"),
+            *([] if "--dry-run" in targets else ["--quiet", "all"]),
+            *("--rerun-triggers", "mtime", "--resources", "gpu=1"),
+            *("--config", "study=lesion_crops", f"settings={settings}", f"cohort_root={root}"),
+        ],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished study: its data folder and the log of its run."""
+    folder = tmp_path_factory.mktemp("study")
+    write_tree(folder / "tree")
+    done = snakemake(folder / "data", folder / "tree", "models", "explorer")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "data", done.stdout
+
+
+@pytest.fixture
+def study(finished, monkeypatch) -> Study:
+    monkeypatch.setenv("UBC_DATA", str(finished[0]))
+    return Study.load("lesion_crops", SETTINGS)
+
+
+def test_all_five_notebooks_are_executed(study):
+    names = {path.stem for path in (study.run_folder / "notebooks").glob("*.ipynb")}
+    assert names == {
+        "01_cohort",
+        "02_models",
+        "03_train-resnet34-seed0",
+        "03_train-ubc_resnet34-seed0",
+        "04_results",
+        "05_explorer",
+    }
+
+
+def test_every_run_is_recorded_and_summarised(study):
+    assert len(load_runs(study).runs) == 4
+    summary = read_summary(study.run_folder)
+    assert set(summary["models"]) == {"resnet34", "ubc_resnet34"}
+    assert summary["missing_runs"] == 0
+
+
+def test_the_log_has_one_line_per_run(finished):
+    lines = [line for line in finished[1].splitlines() if "images per class" in line]
+    assert len(lines) == 4
+
+
+def test_no_notebook_shows_a_warning(study):
+    for path in (study.run_folder / "notebooks").glob("*.ipynb"):
+        for cell in nbformat.read(path, 4).cells:
+            streams = [o for o in cell.get("outputs", []) if o.get("name") == "stderr"]
+            assert not streams, (path.name, streams)
+
+
+def test_figures_and_tables_have_their_data_beside_them(study):
+    names = {path.name for path in (study.run_folder / "tables").glob("*.csv")}
+    assert {"table_3.csv", "figures_6_7.csv"} <= names
+
+
+def test_a_second_call_runs_nothing(finished, study, tmp_path):
+    before = {path: path.stat().st_mtime_ns for path in study.run_folder.rglob("*.ipynb")}
+    done = snakemake(finished[0], finished[0].parent / "tree", "models", "explorer")
+    assert done.returncode == 0
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_without_settings_the_study_runs_as_it_is_written(tmp_path):
+    done = snakemake(tmp_path, "", "book", "--dry-run", "--printshellcmds", settings="")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"study=lesion_crops settings= cohort_root=$", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [("epocs=3", "Did you mean 'epochs'"), ("epochs=zero", "epochs: .*integer")],
+)
+def test_a_wrong_setting_ends_at_once_with_a_message(tmp_path, settings, message):
+    done = snakemake(tmp_path / "data", tmp_path, "explorer", settings=settings)
+    assert done.returncode != 0
+    assert re.search(message, done.stdout + done.stderr)
+
+
+def test_a_cohort_that_is_not_there_ends_with_its_name(tmp_path):
+    done = snakemake(tmp_path / "data", tmp_path / "nowhere", "explorer")
+    assert done.returncode != 0
+    assert "nowhere is not a folder" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr

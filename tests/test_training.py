@@ -1,0 +1,209 @@
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import tiny_study
+from ubc_lib.device import cpu_threads
+from ubc_lib.errors import InputError
+from ubc_lib.losses import joint_loss
+from ubc_lib.models import MODELS, build_model
+from ubc_lib.training import Examples, batches, epoch_order, fit
+
+
+def examples(count: int, size: int = 32) -> Examples:
+    """Images of bright squares: small ones negative, large ones positive."""
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(count, 1, size, size)).astype(np.float32)
+    masks = np.zeros((count, 1, size, size), bool)
+    target = np.arange(count) % 2
+    for index in range(count):
+        side = 8 + 12 * target[index]
+        masks[index, 0, 6 : 6 + side, 6 : 6 + side] = True
+    images += 2 * masks
+    return Examples(torch.as_tensor(images), torch.as_tensor(masks), torch.as_tensor(target))
+
+
+def plain_losses(model, train, study, order) -> list[float]:
+    """What everybody would write: the reference that `fit` must agree with."""
+    model.to(memory_format=torch.channels_last).train()
+    # Adam's first steps follow the sign of a gradient, so another rounding is another training.
+    optimizer = torch.optim.Adam(model.parameters(), lr=study.learning_rate, fused=True)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, study.decay_every, study.decay)
+    means = []
+    for epoch in range(1, study.epochs + 1):
+        total = 0.0
+        for rows in order(epoch).split(study.batch_size):
+            optimizer.zero_grad()
+            output = model(train.images[rows])
+            loss, _, _ = joint_loss(output, train.target[rows], train.masks[rows], study.alpha)
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(rows)
+        schedule.step()
+        means.append(total / len(train))
+    return means
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_fit_gives_the_losses_of_a_plain_loop_with_partial_batches(model):
+    study = tiny_study(epochs=7, decay_every=2, evaluate_every=7, batch_size=8)
+    train = examples(20, size=64)  # batches of 8, 8 and 4: 21 steps
+    with cpu_threads(1):
+        done = fit(build_model(model, 0), train, examples(2), study, seed=3)
+        network = build_model(model, 0)
+        expected = plain_losses(network, train, study, lambda epoch: epoch_order(train, 3, epoch))
+    assert [row["loss"] for row in done.history] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_one_batch_is_overfitted(model):
+    study = tiny_study(epochs=25, learning_rate=1e-3, evaluate_every=25, decay=1.0)
+    train = examples(4)
+    done = fit(build_model(model, 0), train, train, study, seed=0)
+    assert done.history[-1]["cross_entropy"] < 0.05
+    assert done.history[-1]["accuracy"] == 1
+
+
+def test_the_decoder_learns_the_mask():
+    study = tiny_study(epochs=64, learning_rate=1e-3, evaluate_every=64, decay=1.0)
+    train = examples(4)
+    done = fit(build_model("ubc_resnet34", 0), train, train, study, seed=0)
+    assert done.history[-1]["soft_dice_loss"] < 0.1
+
+
+def test_rate_falls_by_a_tenth_every_five_epochs():
+    study = tiny_study(epochs=11, evaluate_every=11)
+    done = fit(build_model("resnet34", 0), examples(2), examples(2), study, seed=0)
+    rates = [row["learning_rate"] for row in done.history]
+    assert rates == pytest.approx([2e-5] * 5 + [1.8e-5] * 5 + [1.62e-5])
+
+
+def test_test_images_are_evaluated_at_the_interval_and_at_the_end():
+    study = tiny_study(epochs=5, evaluate_every=2)
+    done = fit(build_model("resnet34", 0), examples(2), examples(2), study, seed=0)
+    assert list(done.predictions) == [2, 4, 5]
+
+
+def test_a_last_batch_of_one_joins_the_one_before():
+    assert [len(part) for part in batches(torch.arange(9), 4)] == [4, 5]
+    assert [len(part) for part in batches(torch.arange(10), 4)] == [4, 4, 2]
+    study = tiny_study(epochs=1)
+    done = fit(build_model("resnet34", 0), examples(5), examples(2), study, seed=0)
+    assert np.isfinite(done.history[0]["loss"])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_same_seed_gives_the_same_bits(precision):
+    study = tiny_study(epochs=2, precision=precision)
+    one, other = (
+        fit(build_model("ubc_resnet34", 0), examples(6), examples(4), study, seed=1)
+        for _ in range(2)
+    )
+    assert [row["loss"] for row in one.history] == [row["loss"] for row in other.history]
+    assert (one.predictions[2].probability == other.predictions[2].probability).all()
+
+
+def test_another_seed_gives_another_order_and_other_losses():
+    study = tiny_study(epochs=1)
+    one, other = (
+        fit(build_model("resnet34", 0), examples(8), examples(2), study, seed=seed)
+        for seed in (0, 1)
+    )
+    assert one.history[0]["loss"] != other.history[0]["loss"]
+
+
+def test_stop_at_plateau_ends_after_five_evaluations_with_the_same_metric():
+    changed = {"epochs": 20, "learning_rate": 1e-9, "plateau_window": 2}
+    full = tiny_study(**changed)
+    short = tiny_study(**changed, stop_at_plateau=True)
+    long_run, short_run = (
+        fit(build_model("resnet34", 0), examples(4), examples(4), study, seed=0)
+        for study in (full, short)
+    )
+    assert short_run.plateau(short) == long_run.plateau(full) == 4
+    assert len(short_run.history) == 8
+    for epoch in range(4, 9):
+        one, other = long_run.predictions[epoch], short_run.predictions[epoch]
+        assert (one.probability == other.probability).all()
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("model", MODELS)
+def test_a_killed_run_resumes_as_if_nothing_had_happened(tmp_path, model, precision):
+    study = tiny_study(epochs=4, precision=precision)
+    whole = fit(build_model(model, 0), examples(6), examples(4), study, seed=0)
+
+    trained = []
+
+    def kill(images):
+        trained.append(images)
+        if len(trained) == 4:  # the first call is the resumption, then epochs 1, 2, 3
+            raise Killed
+
+    options = {"checkpoint": tmp_path / "run.pt", "identity": "x", "checkpoint_seconds": 0}
+    with pytest.raises(Killed):
+        fit(build_model(model, 0), examples(6), examples(4), study, 0, on_epoch=kill, **options)
+    resumed = fit(build_model(model, 99), examples(6), examples(4), study, seed=0, **options)
+
+    def losses(done):
+        return [row["loss"] for row in done.history]
+
+    assert losses(resumed) == losses(whole)
+    for epoch in range(1, 5):
+        one, other = whole.predictions[epoch], resumed.predictions[epoch]
+        assert (one.probability == other.probability).all()
+        assert one.dice() == other.dice() or model == "resnet34"
+
+
+def test_a_checkpoint_of_another_run_is_not_used(tmp_path):
+    study = tiny_study(epochs=1)
+    options = {"checkpoint": tmp_path / "run.pt", "checkpoint_seconds": 0}
+    train = examples(4)
+    fit(build_model("resnet34", 0), train, train, study, 0, identity="one", **options)
+    expected = fit(build_model("resnet34", 1), train, train, study, 0)
+    found = fit(build_model("resnet34", 1), train, train, study, 0, identity="other", **options)
+    assert found.history[0]["loss"] == expected.history[0]["loss"]
+
+
+def resume(checkpoint):
+    train, test = examples(2), examples(2)
+    return fit(build_model("resnet34", 0), train, test, tiny_study(), 0, checkpoint=checkpoint)
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    (tmp_path / "run.pt").write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"run\.pt is damaged.*Delete it"):
+        resume(tmp_path / "run.pt")
+
+
+def test_a_checkpoint_cannot_run_code(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "owned"), "w"))
+
+    torch.save({"identity": Evil()}, tmp_path / "run.pt")
+    with pytest.raises(InputError, match="damaged"):
+        resume(tmp_path / "run.pt")
+    assert not (tmp_path / "owned").exists()
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_advice():
+    train = examples(2)
+    train.images[0] = torch.nan
+    with pytest.raises(InputError, match=r"loss became nan in epoch 1.*learning_rate"):
+        fit(build_model("resnet34", 0), train, examples(2), tiny_study(), 0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize("model", MODELS)
+def test_a_gpu_learns_the_same_batch(model):
+    study = tiny_study(epochs=25, learning_rate=1e-3, evaluate_every=25, decay=1.0, device="cuda")
+    cpu = examples(4)
+    train = Examples(cpu.images.cuda(), cpu.masks.cuda(), cpu.target.cuda())
+    done = fit(build_model(model, 0), train, train, study, seed=0)
+    assert done.history[-1]["accuracy"] == 1

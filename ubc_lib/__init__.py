@@ -1,0 +1,1 @@
+"""Models, losses, data and statistics of the Unet-boosted classifier reproduction."""

@@ -1,0 +1,214 @@
+"""Finds patients: a BraTS tree or a manifest of anyone's own images becomes one patient table.
+
+The table has one row per image file and the columns `patient`, `label`, `site`, `image`, `mask`
+and `channel` (texts and paths; `site` and `channel` may be missing). A patient whose image is a
+volume has one row; a patient whose images are 2-D has one row per slice.
+"""
+
+import os
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from ubc_lib.errors import InputError
+from ubc_lib.phantom import GRADES, write_phantom
+from ubc_lib.study import Study, data_folder
+
+COLUMNS = ["patient", "label", "site", "image", "mask", "channel"]
+
+
+def read_cohort(study: Study) -> pd.DataFrame:
+    """The patient table of a study; its phantoms are written first where they are missing."""
+    if study.cohort == "phantom":
+        name = f"phantom-{study.patients_per_class}-seed{study.phantom_seed}"
+        if study.site_confounding:
+            name += f"-confounding{study.site_confounding:g}"
+        folder = data_folder() / "cohorts" / name
+        return read_brats(
+            write_phantom(
+                folder, study.patients_per_class, study.phantom_seed, study.site_confounding
+            )
+        )
+    if study.cohort_root is None:
+        wanted = "the folder of a BraTS tree" if study.cohort == "brats" else "a manifest (CSV)"
+        raise InputError(f"Study {study.name} needs COHORT_ROOT: {wanted}.")
+    read = read_brats if study.cohort == "brats" else read_manifest
+    table = read(study.cohort_root)
+    labels = sorted(table["label"].unique())
+    if study.positive_label not in labels:
+        raise InputError(
+            f"positive_label is {study.positive_label!r}, but {study.cohort_root} holds the labels "
+            f"{labels}. Set positive_label to one of them."
+        )
+    return table
+
+
+def read_brats(root: str | Path) -> pd.DataFrame:
+    """Read a training tree of BraTS 2018 or 2019 (HGG/, LGG/) or 2020 (flat) into a patient table.
+
+    In a flat tree the grade comes from `name_mapping.csv`. Raises InputError for a root that holds
+    no patients, a patient without FLAIR or mask, without grade, or found twice.
+    """
+    root = _tree(Path(root))
+    mapping = _name_mapping(root)
+    rows = []
+    for parent in _grade_folders(root) or [root]:
+        for folder in _patient_folders(parent):
+            known = mapping.get(folder.name, {})
+            rows.append(
+                {
+                    "patient": folder.name,
+                    "label": _mapped_grade(folder, known) if parent == root else parent.name,
+                    "site": _site(folder.name, known),
+                    "image": _file(folder, "flair", "FLAIR"),
+                    "mask": _file(folder, "seg", "mask"),
+                    "channel": None,
+                }
+            )
+    if not rows:
+        raise InputError(f"{root} holds no patients: HGG/ and LGG/ are empty.")
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    twice = table.loc[table["patient"].duplicated(), "patient"]
+    if len(twice):
+        raise InputError(f"{root}: patient {twice.iloc[0]} is there twice, under HGG and LGG.")
+    if set(table["label"]) != set(GRADES):
+        raise InputError(
+            f"{root} holds only {table['label'].unique()[0]} patients; both are needed."
+        )
+    return table.sort_values("patient", ignore_index=True)
+
+
+def read_manifest(path: str | Path) -> pd.DataFrame:
+    """Read a CSV with the columns patient, label, image, mask (and site, channel if you like).
+
+    Paths are relative to the manifest. Raises InputError, with row numbers as a spreadsheet shows
+    them, for missing columns, values or files, one image twice, a patient with two labels, and
+    for more or fewer than two labels.
+    """
+    path = Path(path)
+    try:
+        table = pd.read_csv(path, dtype=str, skipinitialspace=True)
+    except (OSError, ValueError) as error:
+        raise InputError(f"The manifest {path} cannot be read as CSV: {error}.") from error
+    needed = ["patient", "label", "image", "mask"]
+    missing = [column for column in needed if column not in table]
+    if missing:
+        raise InputError(
+            f"The manifest {path} lacks the column(s) {', '.join(missing)}; it needs "
+            f"{', '.join(needed)} and may have site and channel."
+        )
+    table = table.reindex(columns=COLUMNS).astype(object)
+    table = table.where(table.notna(), None)
+    for column in needed:
+        if table[column].isna().any():
+            row = table[column].isna().to_numpy().argmax() + 2
+            raise InputError(f"The manifest {path}, row {row}: {column} is empty.")
+    for column in ("image", "mask"):
+        table[column] = [path.parent / name for name in table[column]]
+        absent = [(row, file) for row, file in enumerate(table[column], 2) if not file.is_file()]
+        if absent:
+            row, file = absent[0]
+            raise InputError(
+                f"The manifest {path}, row {row}: {column} {file} is not there "
+                f"({len(absent)} such rows). Paths are relative to the manifest."
+            )
+    twice = table.duplicated(["patient", "image", "channel"]).to_numpy()
+    if twice.any():
+        row = twice.argmax() + 2
+        raise InputError(f"The manifest {path}, row {row}: the same patient and image stand twice.")
+    labels = sorted(table["label"].unique())
+    if len(labels) != 2:
+        raise InputError(f"The manifest {path} has the labels {labels}; exactly two are needed.")
+    mixed = table.groupby("patient")["label"].nunique()
+    if (mixed > 1).any():
+        raise InputError(f"The manifest {path}: patient {mixed.idxmax()} has both labels {labels}.")
+    return table.sort_values(["patient", "image"], ignore_index=True)
+
+
+def _tree(root: Path) -> Path:
+    """The folder that holds HGG/ and LGG/ or the patients; archives often add a level."""
+    if not root.is_dir():
+        raise InputError(f"{root} is not a folder. COHORT_ROOT must name an unpacked BraTS tree.")
+    while not _grade_folders(root):
+        folders = _patient_folders(root)
+        if any(_candidates(folder, kind) for folder in folders for kind in ("flair", "seg")):
+            break
+        if len(folders) != 1:
+            raise InputError(
+                f"{root} holds no patients: neither HGG/ and LGG/ nor folders with *_flair.nii.gz."
+            )
+        root = folders[0]
+    return root
+
+
+def _grade_folders(root: Path) -> list[Path]:
+    return [root / grade for grade in GRADES if (root / grade).is_dir()]
+
+
+def _patient_folders(folder: Path) -> list[Path]:
+    return sorted(
+        Path(entry) for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] not in "._"
+    )
+
+
+def _candidates(folder: Path, kind: str) -> list[Path]:
+    named = [folder / f"{folder.name}_{kind}{suffix}" for suffix in (".nii.gz", ".nii")]
+    found = [path for path in named if path.is_file()]
+    # BraTS20_Training_355 keeps its mask as W39_1998.09.19_Segm.nii.
+    return found or sorted(
+        path
+        for path in folder.iterdir()
+        if kind in path.name.lower() and path.name.endswith((".nii", ".nii.gz"))
+    )
+
+
+def _file(folder: Path, kind: str, what: str) -> Path:
+    found = _candidates(folder, kind)
+    if not found:
+        raise InputError(
+            f"Patient {folder.name} has no {what}: {folder} lacks {folder.name}_{kind}.nii.gz. "
+            "Restore the file or take the patient's folder away."
+        )
+    return found[0]
+
+
+def _name_mapping(root: Path) -> dict[str, dict]:
+    """Rows of name_mapping.csv by every patient name that occurs in them."""
+    path = root / "name_mapping.csv"
+    if not path.is_file():
+        return {}
+    try:
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as CSV: {error}.") from error
+    by_name: dict[str, dict] = {}
+    for row in rows:
+        for column, name in row.items():
+            if not column.startswith("BraTS_") or name in ("", "NA"):
+                continue
+            if by_name.setdefault(name, row).get("Grade") != row.get("Grade"):
+                raise InputError(f"{path} gives patient {name} two grades.")
+    return by_name
+
+
+def _mapped_grade(folder: Path, known: dict) -> str:
+    grade = known.get("Grade")
+    if grade not in GRADES:
+        raise InputError(
+            f"Patient {folder.name} has no grade: {folder.parent / 'name_mapping.csv'} says "
+            f"{grade or 'nothing'}; HGG or LGG is needed."
+        )
+    return grade
+
+
+def _site(patient: str, known: dict) -> str | None:
+    """The contributing site: a Site column, or the middle of a 2017-2019 name (BraTS19_CBICA_…)."""
+    if known.get("Site"):
+        return known["Site"]
+    older = [name for column, name in sorted(known.items()) if column.startswith("BraTS_20")]
+    for name in [patient, *reversed(older)]:
+        match = re.match(r"(?:brats|phantom)\d\d_(?!training)([^_]+)_", name, re.IGNORECASE)
+        if match:
+            return match[1]
+    return None

@@ -1,0 +1,123 @@
+"""What a model says about test slices, how right it is, and when training reached its plateau."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ubc_lib.device import autocast
+
+EVALUATIONS_AVERAGED = 5  # the paper reports the mean of five values after the plateau
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One evaluation of n slices; arrays are float64 (n,).
+
+    probability: of the positive class. cross_entropy: per slice. overlap, response_area and
+    lesion_area: pixels of the thresholded response that are lesion, of the response, and of the
+    lesion; overlap and response_area are None for a model without decoder.
+    """
+
+    probability: np.ndarray
+    cross_entropy: np.ndarray
+    overlap: np.ndarray | None
+    response_area: np.ndarray | None
+    lesion_area: np.ndarray
+
+    def accuracy(self, target: np.ndarray) -> float:
+        """Share of slices whose class is right, by the larger of two logits."""
+        return float(np.mean(self.correct(target)))
+
+    def correct(self, target: np.ndarray) -> np.ndarray:
+        """Bool (n,): whether the class of each slice is right."""
+        return (self.probability > 0.5) == (target == 1)
+
+    def dice(self) -> float:
+        """Dice coefficient over all pixels of all slices together, as equation (3) pools them."""
+        if self.overlap is None:
+            return float("nan")
+        area = self.response_area.sum() + self.lesion_area.sum()
+        return float(2 * self.overlap.sum() / area) if area else 1.0
+
+    def dice_per_image(self) -> np.ndarray:
+        """Dice coefficient of each slice; 1 where lesion and response are both empty."""
+        if self.overlap is None:
+            return np.full(len(self.probability), np.nan)
+        area = self.response_area + self.lesion_area
+        return np.divide(2 * self.overlap, area, out=np.ones_like(area), where=area > 0)
+
+
+@torch.inference_mode()
+def predict(
+    model: nn.Module, images: Tensor, masks: Tensor, target: Tensor, precision: str
+) -> Prediction:
+    """Evaluate images and masks (n, 1, H, W) with target (n,), all on the model's device."""
+    model.eval()
+    logits, overlap, response_area = [], [], []
+    for start in range(0, len(images), BATCH):
+        batch = slice(start, start + BATCH)
+        with autocast(images.device, precision):
+            output = model(images[batch])
+        logits.append(output.logits.float())
+        if output.mask_logits is not None:
+            response = output.mask_logits > 0
+            overlap.append((response & masks[batch]).sum(dim=(1, 2, 3)))
+            response_area.append(response.sum(dim=(1, 2, 3)))
+    logits = torch.cat(logits)
+    return Prediction(
+        probability=_numpy(logits.softmax(dim=1)[:, 1]),
+        cross_entropy=_numpy(functional.cross_entropy(logits, target, reduction="none")),
+        overlap=_numpy(torch.cat(overlap)) if overlap else None,
+        response_area=_numpy(torch.cat(response_area)) if overlap else None,
+        lesion_area=_numpy(masks.sum(dim=(1, 2, 3))),
+    )
+
+
+@torch.inference_mode()
+def response_maps(model: nn.Module, images: np.ndarray) -> np.ndarray | None:
+    """Mask probabilities before thresholding, float32 (n, H, W); None for a model without decoder.
+
+    images: float32 (n, H, W), normalised as in training.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    batches = torch.as_tensor(images, device=device).unsqueeze(1).split(BATCH)
+    outputs = [model(batch).mask_logits for batch in batches]
+    if outputs[0] is None:
+        return None
+    return torch.cat(outputs).sigmoid().squeeze(1).float().cpu().numpy()
+
+
+def plateau_epoch(losses: Sequence[float], window: int, tolerance: float) -> int | None:
+    """The first epoch (from 1) at which the training loss has stopped falling; None if it has not.
+
+    That is the first e at which the mean loss of the last `window` epochs lies less than
+    `tolerance` times the first epoch's loss below the mean of the `window` epochs before them. It
+    looks at training losses up to e only, never at the test set.
+    """
+    if not len(losses):
+        return None
+    sums = np.concatenate([[0.0], np.cumsum(losses)])
+    means = (sums[window:] - sums[:-window]) / window  # means[k]: epochs k+1 to k+window
+    flat = means[:-window] - means[window:] < tolerance * abs(losses[0])
+    return int(flat.argmax()) + 2 * window if flat.any() else None
+
+
+def reported_epochs(evaluated: Sequence[int], plateau: int | None) -> list[int]:
+    """The epochs whose evaluations are averaged into the reported metric.
+
+    The first five evaluated from the plateau on; the last five where there are not as many.
+    """
+    after = [epoch for epoch in evaluated if plateau is not None and epoch >= plateau]
+    if len(after) < EVALUATIONS_AVERAGED:
+        return list(evaluated[-EVALUATIONS_AVERAGED:])
+    return after[:EVALUATIONS_AVERAGED]
+
+
+def _numpy(values: Tensor) -> np.ndarray:
+    return values.cpu().numpy().astype(np.float64)

@@ -1,0 +1,85 @@
+"""Copies a study's results, without pictures of real patients, to where they are committed."""
+
+import shutil
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import nbformat
+
+from ubc_lib import readme
+from ubc_lib.errors import InputError
+from ubc_lib.figures import accuracy_against_images
+from ubc_lib.files import atomic_path
+from ubc_lib.results import Runs, load_runs, write_table
+from ubc_lib.study import Study
+from ubc_lib.style import use_book_style
+from ubc_lib.summary import read_summary
+
+PATIENT_IMAGES = "patient-images"
+WITHHELD = (
+    "*Pictures of real patients are not published; rerun the study on your copy of the data.*"
+)
+
+
+def publish(study: Study) -> Path:
+    """Write tidy tables, settings, summary, CSV tables and executed notebooks; returns the folder.
+
+    For real patients the outputs of cells tagged `patient-images` are left out.
+    Raises InputError where the study has not been run to its end.
+    """
+    source, target = study.run_folder, study.results_folder
+    loaded = load_runs(study)
+    needed = [source / "summary.json", *sorted((source / "tables").glob("*.csv"))]
+    notebooks = sorted((source / "notebooks").glob("0[1-5]*.ipynb"))
+    if not needed[0].is_file() or not notebooks:
+        raise InputError(f"{source} is not complete. Run: make study STUDY={study.name}")
+    for part in fields(Runs):
+        write_table(target / f"{part.name}.csv", getattr(loaded, part.name))
+    with atomic_path(target / "study.yaml") as temporary:
+        temporary.write_text(study.to_yaml(), encoding="utf-8")
+    for path in needed:
+        with atomic_path(target / path.relative_to(source)) as temporary:
+            shutil.copyfile(path, temporary)
+    dummy = read_summary(source)["dummy"]["accuracy"]
+    with atomic_path(target / "figure_6.svg") as temporary:
+        accuracy_against_images(loaded.runs, dummy).savefig(temporary, format="svg")
+    for path in notebooks:
+        notebook = nbformat.read(path, as_version=4)
+        forget_machine(notebook)
+        if not study.shareable:
+            withhold_patient_images(notebook)
+        with atomic_path(target / "notebooks" / path.name) as temporary:
+            nbformat.write(notebook, temporary)
+    return target
+
+
+def forget_machine(notebook: nbformat.NotebookNode) -> None:
+    """Take out, in place, what papermill notes of this machine: paths, and the cohort's folder."""
+    notebook.metadata.pop("papermill", None)
+    for cell in notebook.cells:
+        cell.metadata.pop("papermill", None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            lines = cell.source.splitlines()
+            cell.source = "\n".join(line for line in lines if not line.startswith("cohort_root"))
+
+
+def withhold_patient_images(notebook: nbformat.NotebookNode) -> None:
+    """Replace, in place, the outputs of cells tagged `patient-images` by a sentence.
+
+    The saved state of widgets goes too, since it holds the pictures that they show.
+    """
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        if PATIENT_IMAGES in cell.metadata.get("tags", []):
+            text = nbformat.v4.new_output("display_data", {"text/markdown": WITHHELD})
+            cell.outputs = [text]
+
+
+if __name__ == "__main__":
+    try:
+        use_book_style()
+        print(publish(Study.load(*sys.argv[1:])))
+        readme.update()
+    except InputError as error:
+        sys.exit(str(error))

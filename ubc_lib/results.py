@@ -1,0 +1,198 @@
+"""One record per run, written whole or not at all, and read back as tidy tables."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import pandas as pd
+import yaml
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from ubc_lib.errors import InputError
+from ubc_lib.files import atomic_path
+from ubc_lib.models import build_model
+from ubc_lib.study import Study
+
+# Settings that say which runs there are or where they run; the others decide what a run computes.
+GRID_SETTINGS = {"title", "cohort_root", "models", "images_per_class", "seeds", "device", "threads"}
+KEYS = ["model", "images_per_class", "seed"]
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The finished runs of a study as tidy tables, sorted by model, images per class and seed.
+
+    runs: one row per run: study, model, images_per_class, seed, accuracy, dice, dice_per_image,
+    n_test, plateau_epoch, plateau_reached, epochs_run, parameters, train_labels,
+    train_mask_pixels, seconds, device, precision, commit, date, fingerprint.
+    evaluations: one row per run and evaluated epoch: accuracy, cross_entropy, dice, dice_per_image.
+    history: one row per run and epoch: learning_rate, loss, cross_entropy, soft_dice_loss,
+    accuracy (of the training batches), seconds.
+    predictions: one row per run and test slice: patient, slice_index, label, target, probability,
+    correct and dice, each the mean over the reported epochs.
+    Dice is NaN for a model without decoder.
+    """
+
+    runs: pd.DataFrame
+    evaluations: pd.DataFrame
+    history: pd.DataFrame
+    predictions: pd.DataFrame
+
+
+def run_name(model: str, images_per_class: int, seed: int) -> str:
+    """The name of one run's files."""
+    return f"{model}-n{images_per_class:03d}-seed{seed}"
+
+
+def record_path(study: Study, model: str, images_per_class: int, seed: int) -> Path:
+    """Where the record of a run is, or will be."""
+    return study.run_folder / "records" / f"{run_name(model, images_per_class, seed)}.json"
+
+
+def computing_settings(study: Study) -> dict:
+    """The settings that decide what a run computes."""
+    return study.model_dump(mode="json", exclude=GRID_SETTINGS)
+
+
+def write_record(path: Path, record: dict) -> None:
+    """Write a record with its checksum; whatever fails, an earlier record stays whole."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(record | {"checksum": _checksum(record)}, allow_nan=False))
+
+
+def read_record(path: Path) -> dict:
+    """Read a record; InputError where its checksum says that it was truncated or altered."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        checksum = record.pop("checksum")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"The record {path} is damaged ({error}). Delete it to run it again."
+        ) from error
+    if checksum != _checksum(record):
+        raise InputError(f"The record {path} was altered. Delete it to run it again.")
+    return record
+
+
+def check_record(record: dict, study: Study, fingerprint: str | None, path: Path) -> None:
+    """Raise InputError where a record was made with other settings or other data than asked for."""
+    # A setting that is younger than a record had its default's meaning then.
+    defaults = {key: field.default for key, field in Study.model_fields.items()}
+    old, new = defaults | record["settings"], computing_settings(study)
+    changed = [f"{key}: {old[key]} -> {new[key]}" for key in new if old[key] != new[key]]
+    if fingerprint not in (None, record["fingerprint"]):
+        changed.append(f"fingerprint of the data: {record['fingerprint']} -> {fingerprint}")
+    if changed:
+        raise InputError(
+            f"{path} was made differently ({'; '.join(changed)}). Give the study a new name "
+            f'(SET="name=..."), or delete {path.parent} to discard its results.'
+        )
+
+
+def load_runs(study: Study) -> Runs:
+    """All finished runs of a study: from its run folder, else from the committed results.
+
+    Raises InputError where there are none, or a record is damaged or of other settings or data.
+    """
+    records = []
+    for path in sorted((study.run_folder / "records").glob("*.json")):
+        record = read_record(path)
+        check_record(record, study, records[0]["fingerprint"] if records else None, path)
+        run = record["run"]
+        if (
+            run["model"] in study.models
+            and run["images_per_class"] in study.images_per_class
+            and run["seed"] in study.seeds
+        ):
+            records.append(record)
+    return tidy(records) if records else _load_published(study)
+
+
+def tidy(records: Iterable[dict]) -> Runs:
+    """Tidy tables of records."""
+    records = list(records)
+
+    def stacked(part: str) -> pd.DataFrame:
+        tables = []
+        for record in records:
+            table = pd.DataFrame(record[part])
+            for place, key in enumerate(KEYS):
+                table.insert(place, key, record["run"][key])
+            tables.append(table)
+        table = pd.concat(tables, ignore_index=True)
+        return table.sort_values(KEYS, kind="stable", ignore_index=True)
+
+    runs = pd.DataFrame(
+        {
+            **record["run"],
+            **record["result"],
+            **{key: record["provenance"][key] for key in ("device", "precision", "commit", "date")},
+            "fingerprint": record["fingerprint"],
+        }
+        for record in records
+    ).sort_values(KEYS, ignore_index=True)
+    tables = [runs, *(stacked(part) for part in ("evaluations", "history", "predictions"))]
+    numbers = ("accuracy", "dice", "dice_per_image", "soft_dice_loss", "plateau_epoch")
+    for table in tables:
+        for column in table.columns.intersection(numbers):
+            table[column] = table[column].astype(float)
+    return Runs(*tables)
+
+
+def _load_published(study: Study) -> Runs:
+    folder = study.results_folder
+    paths = [folder / f"{part.name}.csv" for part in fields(Runs)]
+    if not all(path.is_file() for path in paths):
+        raise InputError(
+            f"Study {study.name} has no results yet in {study.run_folder} or {folder}. "
+            f"Run: make study STUDY={study.name}"
+        )
+    settings = yaml.safe_load((folder / "study.yaml").read_text(encoding="utf-8"))
+    published = Study.create(settings, source=str(folder / "study.yaml"))
+    check_record(
+        {"settings": computing_settings(published), "fingerprint": None}, study, None, paths[0]
+    )
+    return Runs(*(pd.read_csv(path) for path in paths))
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV, numbers to eight significant digits."""
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.8g")
+
+
+def write_tables(study: Study, tables: dict[str, pd.DataFrame]) -> None:
+    """Write the data of figures and tables as CSV, `tables/<name>.csv` in the run folder."""
+    for name, table in tables.items():
+        write_table(study.run_folder / "tables" / f"{name}.csv", table)
+
+
+def weights_path(study: Study, model: str) -> Path:
+    """Where the weights of a model's largest run of the first seed are kept."""
+    name = run_name(model, max(study.images_per_class), study.seeds[0])
+    return study.run_folder / "weights" / f"{name}.safetensors"
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    """Keep a trained network's weights."""
+    with atomic_path(path) as temporary:
+        save_file(
+            {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}, temporary
+        )
+
+
+def load_weights(study: Study, model: str) -> nn.Module | None:
+    """The trained network of a model's largest run of the first seed; None where none is kept."""
+    path = weights_path(study, model)
+    if not path.is_file():
+        return None
+    network = build_model(model, seed=0)
+    network.load_state_dict(load_file(path))
+    return network.eval()
+
+
+def _checksum(record: dict) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()

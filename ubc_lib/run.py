@@ -1,0 +1,180 @@
+"""Trains the runs of a study: one model and one seed across all subset sizes, each recorded."""
+
+import hashlib
+import json
+import math
+
+import filelock
+import numpy as np
+import pandas as pd
+
+from ubc_lib.device import choose_device, choose_precision, cpu_threads
+from ubc_lib.evaluation import reported_epochs
+from ubc_lib.models import build_model, parameter_count
+from ubc_lib.progress import progress_bar
+from ubc_lib.provenance import provenance
+from ubc_lib.results import (
+    Runs,
+    check_record,
+    computing_settings,
+    read_record,
+    record_path,
+    run_name,
+    save_weights,
+    tidy,
+    weights_path,
+    write_record,
+)
+from ubc_lib.seeds import torch_seed
+from ubc_lib.slices import Slices, load_slices
+from ubc_lib.split import draw_split, draw_subset, split_seed
+from ubc_lib.study import Study
+from ubc_lib.training import Examples, Progress, fit
+
+
+def train_across_sizes(study: Study, model: str, seed: int) -> Runs:
+    """Train `model` on every subset size of the study, print one line per run, return their tables.
+
+    Finished runs are read, not repeated; an interrupted one goes on from its checkpoint.
+    """
+    slices = load_slices(study)
+    total = sum(2 * size * study.epochs for size in study.images_per_class)
+    records = []
+    with progress_bar(total=total, unit="image", label=f"{model} seed {seed}") as bar:
+        for size in study.images_per_class:
+            before = bar.n
+            records.append(train_run(study, slices, model, size, seed, on_epoch=bar.update))
+            bar.update(2 * size * study.epochs - (bar.n - before))
+            print(_line(records[-1]))
+    return tidy(records)
+
+
+def train_run(
+    study: Study,
+    slices: Slices,
+    model: str,
+    images_per_class: int,
+    seed: int,
+    on_epoch=lambda n: None,
+) -> dict:
+    """The record of one run, trained now unless it is there already.
+
+    Of two processes that want the same run, one trains and the other waits for the record.
+    """
+    path = record_path(study, model, images_per_class, seed)
+    checkpoint = study.run_folder / "checkpoints" / f"{path.stem}.pt"
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(checkpoint.with_suffix(".lock"))
+    with lock, cpu_threads(study.threads):
+        if not path.is_file():
+            record, network = _train(
+                study, slices, model, images_per_class, seed, checkpoint, on_epoch
+            )
+            keep = weights_path(study, model)
+            if keep.stem == path.stem:
+                save_weights(network, keep)
+            write_record(path, record)
+            checkpoint.unlink(missing_ok=True)
+    record = read_record(path)
+    check_record(record, study, slices.fingerprint, path)
+    return record
+
+
+def _train(study, slices, model, images_per_class, seed, checkpoint, on_epoch):
+    device = choose_device(study.device)
+    split = draw_split(slices.table, study, seed)
+    subset = draw_subset(slices.table, split.train, images_per_class, seed)
+    network = build_model(model, torch_seed(seed, "initialisation"))
+    settings = computing_settings(study)
+    wanted = [settings, slices.fingerprint, run_name(model, images_per_class, seed), device.type]
+    done = fit(
+        network,
+        Examples.of(slices, subset, device),
+        Examples.of(slices, split.test, device),
+        study,
+        seed,
+        checkpoint=checkpoint,
+        identity=hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest(),
+        on_epoch=on_epoch,
+    )
+    test = slices.table.iloc[split.test]
+    sees_masks = hasattr(network, "decoder")
+    result, evaluations, predictions = _evaluate(done, study, test)
+    record = {
+        "run": {
+            "study": study.name,
+            "model": model,
+            "images_per_class": images_per_class,
+            "seed": seed,
+        },
+        "settings": settings,
+        "seeds": {"split": split_seed(study, seed), "subset": seed, "initialisation": seed},
+        "fingerprint": slices.fingerprint,
+        "provenance": provenance(device, choose_precision(study.precision, device)),
+        "training_rows": subset.tolist(),
+        "result": {
+            **result,
+            "parameters": parameter_count(network),
+            "train_labels": images_per_class,
+            "train_mask_pixels": int(slices.masks[subset].sum()) if sees_masks else 0,
+        },
+        "evaluations": evaluations,
+        "history": _columns(pd.DataFrame(done.history)),
+        "predictions": predictions,
+    }
+    return record, network
+
+
+def _evaluate(done: Progress, study: Study, test: pd.DataFrame) -> tuple[dict, dict, dict]:
+    """The reported metric, and the columns of `Runs.evaluations` and `Runs.predictions`."""
+    target = test["target"].to_numpy()
+    evaluations = pd.DataFrame(
+        {
+            "epoch": epoch,
+            "accuracy": prediction.accuracy(target),
+            "cross_entropy": prediction.cross_entropy.mean(),
+            "dice": prediction.dice(),
+            "dice_per_image": prediction.dice_per_image().mean(),
+        }
+        for epoch, prediction in done.predictions.items()
+    )
+    plateau = done.plateau(study)
+    epochs = reported_epochs(list(done.predictions), plateau)
+    averaged = [done.predictions[epoch] for epoch in epochs]
+    predictions = test[["patient", "slice_index", "label", "target"]].assign(
+        probability=np.mean([one.probability for one in averaged], axis=0),
+        correct=np.mean([one.correct(target) for one in averaged], axis=0),
+        dice=np.mean([one.dice_per_image() for one in averaged], axis=0),
+    )
+    means = evaluations.loc[evaluations["epoch"].isin(epochs)].mean()
+    result = {
+        **{key: _plain(means[key]) for key in ("accuracy", "dice", "dice_per_image")},
+        "n_test": len(test),
+        "plateau_epoch": plateau,
+        "plateau_reached": plateau is not None and epochs[0] >= plateau,
+        "epochs_run": len(done.history),
+        "seconds": sum(row["seconds"] for row in done.history),
+    }
+    return result, _columns(evaluations), _columns(predictions)
+
+
+def _columns(table: pd.DataFrame) -> dict[str, list]:
+    return {name: [_plain(value) for value in table[name].tolist()] for name in table}
+
+
+def _plain(value):
+    """A value as JSON has it: NaN, which JSON lacks, becomes null."""
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _line(record: dict) -> str:
+    run, result = record["run"], record["result"]
+    dice = "" if result["dice"] is None else f", Dice {result['dice']:.2f}"
+    plateau = (
+        f"plateau at epoch {result['plateau_epoch']}" if result["plateau_reached"] else "no plateau"
+    )
+    return (
+        f"{run['model']} seed {run['seed']}, {run['images_per_class']} images per class: "
+        f"accuracy {result['accuracy']:.3f}{dice}, {plateau}, {result['epochs_run']} epochs, "
+        f"{result['seconds']:.0f} s"
+    )

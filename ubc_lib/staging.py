@@ -1,0 +1,157 @@
+"""From result folders to pages: executed notebooks made ready for the book."""
+
+import json
+import re
+import shutil
+from collections import Counter
+from itertools import takewhile
+from pathlib import Path
+
+import nbformat
+import yaml
+from nbformat import NotebookNode
+
+from ubc_lib.errors import InputError
+from ubc_lib.quotes import quoted, status_box
+from ubc_lib.study import ROOT
+from ubc_lib.style import MODEL_LABELS
+from ubc_lib.summary import read_summary
+
+SHARED_PAGE = "02_models"
+PAGES = ("01_cohort", "03_train-*-seed*[0-9]", "04_results", "05_explorer")
+HEADLINE_FIGURE = ("04_results", "fig-6")
+
+
+def stage(folders: list[Path], book: Path = ROOT / "book") -> dict:
+    """Copy what the book shows of each study into `book/studies/` and return the contents (a toc).
+
+    Whatever was staged before goes. The first study is the headline: landing and prose pages
+    quote its numbers, and its page on the models, the same for all studies, is the book's.
+    Raises InputError naming the page or figure that a study lacks.
+    """
+    staged = book / "studies"
+    shutil.rmtree(staged, ignore_errors=True)
+    template = (book / "study.md.in").read_text(encoding="utf-8")
+    summaries, parts = [], []
+    for folder in folders:
+        summary = read_summary(folder)
+        pages = _stage_study(folder, summary, staged / summary["study"], template)
+        summaries.append(summary)
+        chapters = [
+            {"file": f"studies/{summary['study']}/{page}", "title": title}
+            for page, title in pages.items()
+        ]
+        parts.append({"caption": f"Results: {summary['study']}", "chapters": chapters})
+    models = _read(_found(folders[0], SHARED_PAGE)[0])
+    _open_with(models, _title(models), status_box(summaries[0]))
+    nbformat.write(models, staged / "models.ipynb")
+    (staged / "summaries.json").write_text(json.dumps(summaries), encoding="utf-8")
+    contents = yaml.safe_load((book / "_toc.yml").read_text(encoding="utf-8"))
+    contents["parts"][1:1] = parts
+    return contents
+
+
+def _stage_study(folder: Path, summary: dict, target: Path, template: str) -> dict[str, str]:
+    """Write the pages of a study and return their titles in the menu, by file name."""
+    study, box = summary["study"], status_box(summary)
+    paths = [path for pattern in PAGES for path in _found(folder, pattern)]
+    notebooks = {path.stem: _read(path) for path in paths}
+    page, label = HEADLINE_FIGURE
+    figure = _svg(notebooks[page], label, study)
+    uses = Counter(label for notebook in notebooks.values() for label in _labels(notebook))
+    titles = {"index": "What came out"}
+    target.mkdir(parents=True)
+    for stem, notebook in notebooks.items():
+        unique = {label: f"{label}-{study}" for label, pages in uses.items() if pages == 1}
+        shared = {label: f"{label}-{stem}-{study}" for label, pages in uses.items() if pages > 1}
+        _relabel(notebook, unique | shared)
+        model = stem.partition("-")[2].partition("-")[0]
+        titles[stem] = _title(notebook) + (f": {MODEL_LABELS[model]}" if model else "")
+        _open_with(notebook, f"{titles[stem]} ({study})", box)
+        nbformat.write(notebook, target / f"{stem}.ipynb")
+    (target / "figure-6.svg").write_text(figure, encoding="utf-8")
+    tables = sorted((folder / "tables").glob("*.csv"))
+    for table in tables:
+        shutil.copyfile(table, target / table.name)
+    downloads = "\n".join(f"- {{download}}`{table.name}`" for table in tables)
+    quotes = {"myst": {"substitutions": quoted(summary) | {"status": box}}}
+    front_matter = yaml.safe_dump(quotes, allow_unicode=True)
+    page = f"---\n{front_matter}---\n\n{template}\n## Data\n\n{downloads}\n"
+    (target / "index.md").write_text(page, encoding="utf-8")
+    return titles
+
+
+def _found(folder: Path, pattern: str) -> list[Path]:
+    """The executed notebooks of a page; of those that differ in seed only the lowest."""
+
+    def seed(path: Path) -> int:
+        return int(path.stem.partition("-seed")[2] or 0)
+
+    found = sorted((folder / "notebooks").glob(f"{pattern}.ipynb"), key=seed, reverse=True)
+    if not found:
+        raise InputError(
+            f"{folder}/notebooks holds no {pattern}.ipynb, so the book would lack a page. "
+            f"Run make study STUDY={folder.name}"
+        )
+    return sorted({path.stem.partition("-seed")[0]: path for path in found}.values())
+
+
+def _read(path: Path) -> NotebookNode:
+    """A notebook; InputError when it does not open with a title, which the book needs."""
+    notebook = nbformat.read(path, as_version=4)
+    if not notebook.cells or not notebook.cells[0].source.startswith("# "):
+        raise InputError(f"{path} must open with a Markdown cell '# Title'.")
+    return notebook
+
+
+def _title(notebook: NotebookNode) -> str:
+    return notebook.cells[0].source.partition("\n")[0].removeprefix("# ")
+
+
+def _open_with(notebook: NotebookNode, title: str, box: str) -> None:
+    """Give a notebook its title and status box, and one closed box for the code that prepares."""
+    text = notebook.cells[0].source.partition("\n")[2]
+    notebook.cells[0].source = f"# {title}\n\n{box}\n{text}"
+    cells = notebook.cells[1:]
+    preparing = list(takewhile(lambda cell: cell.cell_type == "code" and not cell.outputs, cells))
+    if preparing:
+        preparing[0].source = "\n\n".join(cell.source for cell in preparing)
+        preparing[0].metadata["tags"] = ["hide-input"]
+        del notebook.cells[2 : 1 + len(preparing)]
+
+
+def _figure(cell: NotebookNode) -> dict:
+    return cell.metadata.get("mystnb", {}).get("figure", {})
+
+
+def _labels(notebook: NotebookNode) -> set[str]:
+    """Names of the figures and places of a notebook that a page can point at."""
+    labels = {_figure(cell).get("name") for cell in notebook.cells} - {None}
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            labels.update(re.findall(r"^\(([\w-]+)\)=$", cell.source, flags=re.MULTILINE))
+    return labels
+
+
+def _relabel(notebook: NotebookNode, names: dict[str, str]) -> None:
+    """Rename labels where they stand and where they are pointed at."""
+    for cell in notebook.cells:
+        figure = _figure(cell)
+        if "name" in figure:
+            figure["name"] = names[figure["name"]]
+        if cell.cell_type == "markdown":
+            cell.source = re.sub(
+                r"(?<=[`<#(])[\w-]+(?=[`>)])",
+                lambda label: names.get(label[0], label[0]),
+                cell.source,
+            )
+
+
+def _svg(notebook: NotebookNode, label: str, study: str) -> str:
+    """The picture of a figure, for the pages that show it again."""
+    for cell in notebook.cells:
+        if _figure(cell).get("name") == label:
+            for output in cell.outputs:
+                if "image/svg+xml" in output.get("data", {}):
+                    return output.data["image/svg+xml"]
+    raise InputError(f"The results of study {study} show no figure {label!r} as SVG.")

@@ -1,0 +1,118 @@
+"""A study in one small dictionary: what the pages, the README and the last lines of a run quote."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ubc_lib.errors import InputError
+from ubc_lib.files import atomic_path
+from ubc_lib.study import MODEL_NAMES, Study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ubc_lib.results import Runs  # which imports torch, and pages are built without it
+
+INTERVAL = ("accuracy", "low", "high")
+COHORTS = {
+    "phantom": "synthetic phantoms",
+    "brats": "patients of a BraTS tree",
+    "manifest": "patients of a manifest",
+}
+
+
+def summarise(study: Study, loaded: Runs, table: pd.DataFrame) -> dict:
+    """The headline of a study: what `table` (see `tables.table_3`) says of its largest size.
+
+    Accuracies are means over seeds; their Wilson intervals count the slices of one test half.
+    `difference` is of the seeds that both models have (None without). `minutes` add up all runs.
+    """
+    runs, largest = loaded.runs, max(study.images_per_class)
+    rows = table.set_index("model")
+    by_seed = runs[runs["images_per_class"] == largest].pivot(
+        index="seed", columns="model", values="accuracy"
+    )
+    paired = by_seed.reindex(columns=list(MODEL_NAMES)).dropna()
+    difference = (paired["ubc_resnet34"] - paired["resnet34"]).mean()
+    newest = runs.sort_values("date").iloc[-1]
+    return {
+        "study": study.name,
+        "title": study.title,
+        "cohort_kind": study.cohort,
+        "cohort": f"{2 * study.patients_per_class} {COHORTS[study.cohort]}",
+        "view": study.view,
+        "image_size": study.image_size,
+        "epochs": study.epochs,
+        "images_per_class_max": largest,
+        "n_test": int(runs["n_test"].min()),
+        "seeds": int(rows["seeds"].max()),
+        "models": {
+            model: {
+                **{key: _number(rows.at[model, key]) for key in (*INTERVAL, "dice")},
+                "parameters": int(rows.at[model, "parameters"]),
+                "seeds": int(rows.at[model, "seeds"]),
+            }
+            for model in study.models
+            if rows.at[model, "seeds"]
+        },
+        "difference": _number(difference),
+        "dummy": {key: _number(rows.at["dummy", key]) for key in INTERVAL},
+        "device": ", ".join(sorted(runs["device"].unique())),
+        "precision": ", ".join(sorted(runs["precision"].unique())),
+        "minutes": float(runs["seconds"].sum() / 60),
+        "commit": newest["commit"],
+        "date": newest["date"],
+        "fingerprint": newest["fingerprint"],
+        "missing_runs": study.run_count - len(runs),
+    }
+
+
+def _number(value: float) -> float | None:
+    """A number as JSON has it: NaN, which JSON lacks, becomes null."""
+    return None if math.isnan(value) else float(value)
+
+
+def write_summary(study: Study, summary: dict) -> None:
+    """Write `summary.json` into the study's run folder."""
+    with atomic_path(study.run_folder / "summary.json") as temporary:
+        temporary.write_text(json.dumps(summary, indent=2, allow_nan=False), encoding="utf-8")
+
+
+def read_summary(folder: Path) -> dict:
+    """Read `summary.json` of a folder of results; InputError where it is missing or damaged."""
+    path = folder / "summary.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        message = f"{path} cannot be read ({error}). Run: make study STUDY={folder.name}"
+        raise InputError(message) from error
+
+
+def accuracy_text(numbers: dict) -> str:
+    """'0.75 [0.66, 0.82]': an accuracy with its interval, of a model or the dummy of a summary."""
+    return f"{numbers['accuracy']:.2f} [{numbers['low']:.2f}, {numbers['high']:.2f}]"
+
+
+def summary_lines(summary: dict) -> list[str]:
+    """Five lines for a terminal: both accuracies with interval, Dice, cohort, device, minutes."""
+    size, n_test = summary["images_per_class_max"], summary["n_test"]
+    lines = []
+    for model in MODEL_NAMES:
+        one = summary["models"].get(model)
+        lines.append(
+            f"{model}: accuracy {accuracy_text(one)} with {size} images per class, {n_test} test "
+            f"slices, {one['seeds']} seed(s)"
+            if one
+            else f"{model}: no finished run"
+        )
+    dice = summary["models"].get("ubc_resnet34", {}).get("dice")
+    lines.append("Dice: no finished run" if dice is None else f"Dice: {dice:.2f}")
+    lines.append(f"cohort: {summary['cohort']} (study {summary['study']})")
+    lines.append(
+        f"device: {summary['device']}, {summary['precision']}, {summary['minutes']:.1f} minutes of "
+        "training"
+    )
+    return lines

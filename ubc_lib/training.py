@@ -1,0 +1,209 @@
+"""The training loop of one run: one model on one subset, with checkpoints to resume from."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ubc_lib.device import autocast, choose_precision
+from ubc_lib.errors import InputError
+from ubc_lib.evaluation import EVALUATIONS_AVERAGED, Prediction, plateau_epoch, predict
+from ubc_lib.files import atomic_path
+from ubc_lib.losses import joint_loss
+from ubc_lib.seeds import generator
+from ubc_lib.slices import Slices
+from ubc_lib.study import Study
+
+CHECKPOINT_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Slices on the device: images float (n, 1, H, W), masks bool, the same shape, target (n,)."""
+
+    images: Tensor
+    masks: Tensor
+    target: Tensor
+
+    @classmethod
+    def of(cls, slices: Slices, rows: np.ndarray, device: torch.device) -> "Examples":
+        """The given rows of the slice table."""
+        return cls(
+            torch.as_tensor(slices.images[rows], device=device).unsqueeze(1),
+            torch.as_tensor(slices.masks[rows], device=device).unsqueeze(1),
+            torch.as_tensor(slices.table["target"].to_numpy()[rows], device=device),
+        )
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+
+@dataclass
+class Progress:
+    """What training has done so far.
+
+    history: one dict per epoch (epoch, learning_rate, loss, cross_entropy, soft_dice_loss,
+    accuracy on the training batches, seconds). predictions: of the test set, by epoch.
+    """
+
+    history: list[dict] = field(default_factory=list)
+    predictions: dict[int, Prediction] = field(default_factory=dict)
+
+    def plateau(self, study: Study) -> int | None:
+        """The plateau epoch by the study's rule, or None."""
+        losses = [row["loss"] for row in self.history]
+        return plateau_epoch(losses, study.plateau_window, study.plateau_tolerance)
+
+    def is_finished(self, study: Study) -> bool:
+        """Whether all epochs are done or, with stop_at_plateau, the reported metric is known."""
+        if len(self.history) >= study.epochs:
+            return True
+        plateau = self.plateau(study) if study.stop_at_plateau else None
+        if plateau is None:
+            return False
+        return sum(epoch >= plateau for epoch in self.predictions) >= EVALUATIONS_AVERAGED
+
+
+def fit(
+    model: nn.Module,
+    train: Examples,
+    test: Examples,
+    study: Study,
+    seed: int,
+    *,
+    checkpoint: Path | None = None,
+    identity: str = "",
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    on_epoch: Callable[[int], None] = lambda images: None,
+) -> Progress:
+    """Train `model` in place by the paper's protocol: Adam with a rate that falls in steps.
+
+    The order of images depends on `seed` and the epoch alone. With a `checkpoint` path, training
+    resumes from it if it was written under the same `identity`, exactly as if it had not stopped.
+    `on_epoch` is told how many images have been trained since it was last called.
+    Raises InputError when the loss is no longer a finite number.
+    """
+    device = train.images.device
+    precision = choose_precision(study.precision, device)
+    model.to(device, memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(model.parameters(), lr=study.learning_rate, fused=True)
+    progress = _resume(checkpoint, identity, model, optimizer)
+    on_epoch(len(train) * len(progress.history))
+    saved = time.monotonic()
+    while not progress.is_finished(study):
+        started = time.monotonic()
+        epoch = len(progress.history) + 1
+        rate = study.learning_rate * study.decay ** ((epoch - 1) // study.decay_every)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        row = {"epoch": epoch, "learning_rate": rate}
+        order = epoch_order(train, seed, epoch)
+        row |= _train_epoch(model, optimizer, train, study, precision, order)
+        if not math.isfinite(row["loss"]):
+            raise InputError(
+                f"The loss became {row['loss']} in epoch {epoch}. Lower learning_rate, or set "
+                "precision=fp32."
+            )
+        if epoch % study.evaluate_every == 0 or epoch == study.epochs:
+            progress.predictions[epoch] = predict(
+                model, test.images, test.masks, test.target, precision
+            )
+        progress.history.append(row | {"seconds": time.monotonic() - started})
+        on_epoch(len(train))
+        if checkpoint and time.monotonic() - saved >= checkpoint_seconds:
+            _save(checkpoint, identity, model, optimizer, progress)
+            saved = time.monotonic()
+    return progress
+
+
+def epoch_order(train: Examples, seed: int, epoch: int) -> Tensor:
+    """The order of the training images in an epoch: a permutation, int64 (n,), on their device."""
+    permutation = generator(seed, f"order of epoch {epoch}").permutation(len(train))
+    return torch.as_tensor(permutation, device=train.target.device)
+
+
+def batches(order: Tensor, batch_size: int) -> list[Tensor]:
+    """Split an epoch's order into batches; a last batch of one joins the one before.
+
+    Batch normalisation cannot normalise a single image.
+    """
+    parts = list(order.split(batch_size))
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return parts
+
+
+def _train_epoch(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    train: Examples,
+    study: Study,
+    precision: str,
+    order: Tensor,
+) -> dict:
+    """One pass over the training images; means per image of the losses and the accuracy."""
+    model.train()
+    sums = torch.zeros(4, device=order.device)
+    for rows in batches(order, study.batch_size):
+        target = train.target[rows]
+        with autocast(order.device, precision):
+            output = model(train.images[rows].contiguous(memory_format=torch.channels_last))
+        loss, classification, dice = joint_loss(output, target, train.masks[rows], study.alpha)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        with torch.no_grad():
+            share_right = (output.logits.argmax(dim=1) == target).float().mean()
+            no_dice = torch.full_like(loss, math.nan)
+            values = [loss, classification, no_dice if dice is None else dice, share_right]
+            sums += len(rows) * torch.stack([value.float() for value in values])
+    loss, classification, dice, accuracy = (sums / len(train)).tolist()
+    return {
+        "loss": loss,
+        "cross_entropy": classification,
+        "soft_dice_loss": dice,
+        "accuracy": accuracy,
+    }
+
+
+def _save(path: Path, identity: str, model, optimizer, progress: Progress) -> None:
+    predictions = {
+        epoch: {name: torch.as_tensor(v) for name, v in asdict(p).items() if v is not None}
+        for epoch, p in progress.predictions.items()
+    }
+    state = {
+        "identity": identity,
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "history": progress.history,
+        "predictions": predictions,
+    }
+    with atomic_path(path) as temporary:
+        torch.save(state, temporary)
+
+
+def _resume(path: Path | None, identity: str, model, optimizer) -> Progress:
+    if path is None or not path.is_file():
+        return Progress()
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if state["identity"] != identity:
+            return Progress()
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"The checkpoint {path} is damaged ({reason}). Delete it; the run then starts anew."
+        ) from error
+    absent = dict.fromkeys(Prediction.__dataclass_fields__)
+    predictions = {
+        epoch: Prediction(**absent | {name: v.numpy() for name, v in values.items()})
+        for epoch, values in state["predictions"].items()
+    }
+    return Progress(state["history"], predictions)

@@ -1,0 +1,125 @@
+"""Reads one patient's image with its lesion mask, checked, whatever the file format."""
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
+from PIL import Image, UnidentifiedImageError
+
+from ubc_lib.errors import InputError
+
+BRATS_LABELS = (0, 1, 2, 3, 4)  # 3 replaces 4 in the releases since 2023
+LARGEST_VOXEL_COUNT = 2**28
+CHANNELS = ("red", "green", "blue")
+
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    zlib.error,
+    UnidentifiedImageError,
+    Image.DecompressionBombError,
+    nib.filebasedimages.ImageFileError,
+    nib.spatialimages.HeaderDataError,
+)
+
+
+@dataclass(frozen=True)
+class Volume:
+    """An image and its lesion mask as axial slices in radiological view.
+
+    image: float32 (slices, rows, columns), rows from anterior to posterior, columns from the
+    patient's right to left. mask: bool, the same shape, True in any lesion label.
+    pixel_mm: height and width of a pixel. A 2-D image is a volume of one slice as it lies.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+    pixel_mm: tuple[float, float]
+
+
+def read_volume(
+    image: Path, mask: Path, patient: str, channel: str | None = None, labels=None
+) -> Volume:
+    """Read an image and its mask; `labels` are the values the mask may hold (None: any).
+
+    Colour pictures become grey unless `channel` names red, green or blue. Raises InputError with
+    patient and file for anything unreadable, of different shapes, not finite, or without lesion.
+    """
+    values, pixel_mm, axes = _read(image, patient, channel)
+    mask_values, _, mask_axes = _read(mask, patient, None)
+    if values.shape != mask_values.shape:
+        raise InputError(
+            f"Patient {patient}: image {_size(values)} and mask {_size(mask_values)} differ in "
+            f"shape ({image}, {mask})."
+        )
+    if axes and mask_axes and axes != mask_axes:
+        raise InputError(
+            f"Patient {patient}: {image} is stored {axes}, {mask} {mask_axes}; bring them to one "
+            "orientation."
+        )
+    for array, path in ((values, image), (mask_values, mask)):
+        if not np.isfinite(array).all():
+            raise InputError(f"Patient {patient}: {path} holds NaN or infinite voxels.")
+    if labels is not None:
+        strange = np.setdiff1d(mask_values, labels)
+        if len(strange):
+            raise InputError(
+                f"Patient {patient}: {mask} holds the label {strange[0]:g}; allowed are {labels}."
+            )
+    lesion = mask_values > 0
+    if not lesion.any():
+        raise InputError(f"Patient {patient}: the mask {mask} is empty, no lesion is marked.")
+    return Volume(values.astype(np.float32), lesion, pixel_mm)
+
+
+def _read(path: Path, patient: str, channel: str | None):
+    """Values (slices, rows, columns), pixel size in mm, and the orientation if it is stored."""
+    try:
+        if path.name.endswith((".nii", ".nii.gz")):
+            return _read_nifti(path, patient)
+        return _read_picture(path, patient, channel), (1.0, 1.0), None
+    except InputError:
+        raise
+    except _UNREADABLE as error:
+        raise InputError(
+            f"Patient {patient}: {path} cannot be read, it may be truncated or no image at all "
+            f"({error})."
+        ) from error
+
+
+def _read_nifti(path: Path, patient: str):
+    volume = nib.load(path)
+    shape = tuple(volume.shape)
+    while len(shape) > 2 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) not in (2, 3) or 0 in shape or np.prod(shape, dtype=float) > LARGEST_VOXEL_COUNT:
+        raise InputError(f"Patient {patient}: {path} has the shape {volume.shape}, not a volume's.")
+    values = np.asarray(volume.dataobj).reshape(*shape, *[1] * (3 - len(shape)))
+    stored = io_orientation(volume.affine)
+    values = apply_orientation(values, ornt_transform(stored, axcodes2ornt("LPS")))
+    sizes = dict(zip(stored[:, 0].astype(int), nib.affines.voxel_sizes(volume.affine), strict=True))
+    is_known = volume.header["sform_code"] > 0 or volume.header["qform_code"] > 0
+    axes = "".join(nib.aff2axcodes(volume.affine)) if is_known else None
+    return values.transpose(2, 1, 0), (float(sizes[1]), float(sizes[0])), axes
+
+
+def _read_picture(path: Path, patient: str, channel: str | None) -> np.ndarray:
+    with Image.open(path) as picture:
+        if channel is not None:
+            if channel not in CHANNELS or picture.mode not in ("RGB", "RGBA"):
+                raise InputError(
+                    f"Patient {patient}: channel {channel!r} of {path} does not exist; it is a "
+                    f"{picture.mode} picture, and channels are named {', '.join(CHANNELS)}."
+                )
+            picture = picture.getchannel(CHANNELS.index(channel))
+        elif picture.mode in ("RGB", "RGBA", "P", "CMYK", "LA", "YCbCr"):
+            picture = picture.convert("L")
+        return np.asarray(picture, dtype=np.float64)[None]
+
+
+def _size(array: np.ndarray) -> str:
+    return "x".join(map(str, array.shape))
