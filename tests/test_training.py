@@ -25,7 +25,7 @@ def examples(count: int, size: int = 32) -> Examples:
 
 def plain_losses(model, train, study, order) -> list[float]:
     """What everybody would write: the reference that `fit` must agree with."""
-    model.to(memory_format=torch.channels_last).train()
+    model.train()
     # Adam's first steps follow the sign of a gradient, so another rounding is another training.
     optimizer = torch.optim.Adam(model.parameters(), lr=study.learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, study.decay_every, study.decay)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ubc_lib.device import autocast, choose_precision
+from ubc_lib.device import autocast, choose_precision, memory_format
 from ubc_lib.errors import InputError
 from ubc_lib.evaluation import EVALUATIONS_AVERAGED, Prediction, plateau_epoch, predict
 from ubc_lib.files import atomic_path
@@ -90,7 +90,7 @@ def fit(
     """
     device = train.images.device
     precision = choose_precision(study.precision, device)
-    model.to(device, memory_format=torch.channels_last)
+    model.to(device, memory_format=memory_format(device, precision))
     optimizer = torch.optim.Adam(model.parameters(), lr=study.learning_rate, fused=True)
     progress = _resume(checkpoint, identity, model, optimizer)
     on_epoch(len(train) * len(progress.history))
@@ -152,7 +152,7 @@ def _train_epoch(
     for rows in batches(order, study.batch_size):
         target = train.target[rows]
         with autocast(order.device, precision):
-            output = model(train.images[rows].contiguous(memory_format=torch.channels_last))
+            output = model(train.images[rows])
         loss, classification, dice = joint_loss(output, target, train.masks[rows], study.alpha)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
