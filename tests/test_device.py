@@ -1,0 +1,33 @@
+"""Which precision a processor gets."""
+
+import pytest
+import torch
+
+from ubc_lib.device import choose_device, choose_precision, cpu_gains_from_bf16
+from ubc_lib.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "gains"),
+    [
+        ({}, False),
+        ({"cpu_name": "AMD EPYC", "avx512_bf16": True}, True),
+        ({"cpu_name": "AMD EPYC", "avx512_bf16": False}, False),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": False}, False),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": True}, True),
+    ],
+)
+def test_bf16_is_for_processors_that_gain_from_it(capabilities, gains):
+    assert cpu_gains_from_bf16(capabilities) is gains
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_precision_that_is_asked_for_is_kept(precision):
+    assert choose_precision(precision, torch.device("cpu")) == precision
+
+
+def test_a_gpu_that_is_not_there_is_refused_by_name(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto") == torch.device("cpu")
+    with pytest.raises(InputError, match="device=cuda"):
+        choose_device("cuda")
