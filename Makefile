@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help study book test publish lock clean
+.PHONY: help study book test publish restore lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -32,6 +32,9 @@ test: $(ENV) ## run all tests
 
 publish: $(ENV) ## copy the results of STUDY to data/results, without pictures of real patients
 	@python -m ubc_lib.publish "$(or $(STUDY),quick)" "$(SET)"
+
+restore: ## copy the committed records of STUDY to data/runs, to continue them
+	@$(PYTHON) -m zipfile -e "data/results/$(STUDY)/records.zip" "data/runs/$(STUDY)/records"
 
 lock: $(ENV) ## choose the newest versions within the ranges of pyproject.toml
 	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --upgrade \

@@ -62,7 +62,7 @@ rule train:
 
 rule results:
     input:
-        expand(rules.train.output, model=study.models, seed=study.seeds),
+        expand(rules.train.output, model=study.models, seed=study.all_seeds),
         notebook="notebooks/04_results.ipynb",
     output:
         NOTEBOOKS / "04_results.ipynb",
@@ -84,7 +84,7 @@ rule book:
     input:
         rules.cohort.output,
         rules.models.output,
-        expand(rules.train.output, model=study.models, seed=study.seeds),
+        expand(rules.train.output, model=study.models, seed=study.all_seeds),
         rules.results.output,
         rules.explorer.output,
     shell:

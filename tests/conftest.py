@@ -6,11 +6,16 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from ubc_lib.study import Study
 
 # Threads that wait for each other make tiny networks slow, most of all on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# How long an example takes depends on what else the machine is doing.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 SHAPE = (24, 24, 10)  # left-right, front-back, bottom-top
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])

@@ -97,7 +97,7 @@ def test_the_first_patients_cover_every_distribution(grade):
         assert kstest(drawn, "uniform").statistic < 0.07
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.sampled_from(["HGG", "LGG"]), st.integers(0, 10**6), st.integers(0, 10**6))
 def test_traits_are_possible(grade, number, seed):
     traits = draw_traits(grade, number, seed, np.random.default_rng(seed))

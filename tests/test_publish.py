@@ -1,4 +1,6 @@
 import json
+import shutil
+import zipfile
 
 import nbformat
 import pytest
@@ -22,9 +24,7 @@ def test_tables_settings_summary_and_notebooks_are_there(published):
     found = {str(path.relative_to(folder)) for path in folder.rglob("*.*")}
     assert found == {
         "runs.csv",
-        "evaluations.csv",
-        "history.csv",
-        "predictions.csv",
+        "records.zip",
         "study.yaml",
         "summary.json",
         "figure_6.svg",
@@ -47,7 +47,10 @@ def test_pictures_of_real_patients_are_withheld_and_those_of_phantoms_kept(publi
 
 def test_nothing_published_names_a_path_of_the_machine(published):
     _, folder = published
-    texts = [path.read_text() for path in folder.rglob("*.*")]
+    with zipfile.ZipFile(folder / "records.zip") as archive:
+        texts = [archive.read(name).decode() for name in archive.namelist()]
+    assert len(texts) == 6
+    texts += [path.read_text() for path in folder.rglob("*.*") if path.suffix != ".zip"]
     assert not any("/home/me" in text or str(folder.parents[2]) in text for text in texts)
 
 
@@ -56,3 +59,20 @@ def test_an_unfinished_study_is_not_published():
     record_all(study)
     with pytest.raises(InputError, match=r"not complete.*make study STUDY=tiny"):
         publish(study)
+
+
+def test_publishing_again_changes_nothing(published):
+    study, folder = published
+    before = (folder / "records.zip").read_bytes()
+    publish(study)
+    assert (folder / "records.zip").read_bytes() == before
+
+
+def test_a_published_study_can_be_continued(published):
+    study, folder = published
+    records = study.run_folder / "records"
+    before = {path.name: path.read_text() for path in records.iterdir()}
+    shutil.rmtree(records)
+    with zipfile.ZipFile(folder / "records.zip") as archive:
+        archive.extractall(records)
+    assert {path.name: path.read_text() for path in records.iterdir()} == before

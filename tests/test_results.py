@@ -1,6 +1,8 @@
 import json
+import shutil
+import zipfile
+from dataclasses import fields
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -9,6 +11,7 @@ from tests.records import complete, made_record, record_all
 from ubc_lib.errors import InputError
 from ubc_lib.publish import publish
 from ubc_lib.results import (
+    Runs,
     load_runs,
     read_record,
     record_path,
@@ -85,6 +88,16 @@ def test_sizes_that_the_study_no_longer_has_are_not_shown(finished):
     assert set(load_runs(fewer).runs["images_per_class"]) == {1, 2}
 
 
+def test_more_seeds_join_at_the_sizes_that_ask_for_them(finished):
+    more = tiny_study(more_seeds=(7,), more_seeds_at=(2,))
+    for size in (1, 2):
+        record = made_record(more, images_per_class=size, seed=7)
+        write_record(record_path(more, "resnet34", size, 7), record)
+    runs = load_runs(more).runs
+    assert len(runs) == 2 * 3 + 1
+    assert runs.loc[runs["seed"] == 7, "images_per_class"].tolist() == [2]
+
+
 def test_a_study_without_results_says_how_to_get_them():
     with pytest.raises(InputError, match=r"no results yet.*make study STUDY=tiny"):
         load_runs(tiny_study())
@@ -120,9 +133,17 @@ def test_published_results_read_like_the_runs_they_come_from(finished):
     complete(finished)
     before = load_runs(finished)
     publish(finished)
-    for path in (finished.run_folder / "records").glob("*.json"):
-        path.unlink()
+    shutil.rmtree(finished.run_folder)
     after = load_runs(finished)
-    pd.testing.assert_frame_equal(after.predictions, before.predictions, check_dtype=False)
-    assert np.allclose(after.runs["accuracy"], before.runs["accuracy"])
-    assert after.runs["dice"].isna().equals(before.runs["dice"].isna())
+    for part in fields(Runs):
+        pd.testing.assert_frame_equal(getattr(after, part.name), getattr(before, part.name))
+
+
+def test_an_altered_record_among_the_published_ones_is_named(finished):
+    complete(finished)
+    folder = publish(finished)
+    shutil.rmtree(finished.run_folder)
+    with zipfile.ZipFile(folder / "records.zip", "a") as archive:
+        archive.writestr("resnet34-n009-seed0.json", "{}")
+    with pytest.raises(InputError, match=r"records\.zip/resnet34-n009-seed0\.json"):
+        load_runs(finished)

@@ -73,6 +73,9 @@ def test_cohort_root_leaves_the_name():
         ("quick", "models=[resnet50]", "models.*'resnet34' or 'ubc_resnet34'.*'resnet50'"),
         ("quick", "seeds=[]", "seeds"),
         ("quick", "seeds=[1,1]", "seeds names a value twice"),
+        ("quick", "more_seeds=[1] more_seeds_at=[2]", r"seeds names a value twice: \[0, 1, 1\]"),
+        ("quick", "more_seeds=[2]", "set both or neither"),
+        ("quick", "more_seeds=[2] more_seeds_at=[3]", "must be among images_per_class"),
         ("quick", "epochs", "key=value"),
         ("quick", "epochs=1 epochs=2", "each key once"),
         ("quick", "seeds=[1, 2]", "no spaces"),
@@ -87,6 +90,18 @@ def test_what_is_wrong_is_named_with_what_is_allowed(name, settings, message):
 def test_a_subset_larger_than_the_training_half_is_refused():
     with pytest.raises(InputError, match=r"asks for 5 images.*holds 4 per class"):
         tiny_study(images_per_class=[1, 5])
+
+
+def test_more_seeds_are_planned_at_their_sizes_only():
+    study = tiny_study(models=("resnet34",), seeds=(0,), more_seeds=(5, 6), more_seeds_at=(2,))
+    assert [run[1:] for run in study.planned_runs] == [(1, 0), (2, 0), (2, 5), (2, 6), (4, 0)]
+    assert study.sizes_of(5) == (2,)
+
+
+def test_each_draw_follows_the_seed_of_the_run_unless_it_is_held_fixed():
+    assert set(tiny_study().drawn_by(7).values()) == {7}
+    drawn = tiny_study(split_seed=0, subset_seed=1).drawn_by(7)
+    assert drawn == {"split": 0, "subset": 1, "initialisation": 7}
 
 
 def test_a_study_cannot_be_changed():

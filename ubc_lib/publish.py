@@ -2,7 +2,6 @@
 
 import shutil
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 import nbformat
@@ -11,7 +10,7 @@ from ubc_lib import readme
 from ubc_lib.errors import InputError
 from ubc_lib.figures import accuracy_against_images
 from ubc_lib.files import atomic_path
-from ubc_lib.results import Runs, load_runs, write_table
+from ubc_lib.results import PUBLISHED_RECORDS, load_runs, publish_records, write_table
 from ubc_lib.study import Study
 from ubc_lib.style import use_book_style
 from ubc_lib.summary import read_summary
@@ -23,7 +22,7 @@ WITHHELD = (
 
 
 def publish(study: Study) -> Path:
-    """Write tidy tables, settings, summary, CSV tables and executed notebooks; returns the folder.
+    """Write the records, settings, summary, tables and executed notebooks; returns the folder.
 
     For real patients the outputs of cells tagged `patient-images` are left out.
     Raises InputError where the study has not been run to its end.
@@ -34,8 +33,8 @@ def publish(study: Study) -> Path:
     notebooks = sorted((source / "notebooks").glob("0[1-5]*.ipynb"))
     if not needed[0].is_file() or not notebooks:
         raise InputError(f"{source} is not complete. Run: make study STUDY={study.name}")
-    for part in fields(Runs):
-        write_table(target / f"{part.name}.csv", getattr(loaded, part.name))
+    publish_records(study, target / PUBLISHED_RECORDS)
+    write_table(target / "runs.csv", loaded.runs)
     with atomic_path(target / "study.yaml") as temporary:
         temporary.write_text(study.to_yaml(), encoding="utf-8")
     for path in needed:

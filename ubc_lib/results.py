@@ -2,12 +2,12 @@
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import yaml
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -16,9 +16,14 @@ from ubc_lib.files import atomic_path
 from ubc_lib.models import build_model
 from ubc_lib.study import Study
 
-# Settings that say which runs there are or where they run; the others decide what a run computes.
-GRID_SETTINGS = {"title", "cohort_root", "models", "images_per_class", "seeds", "device", "threads"}
+# Settings that say which runs there are, where they run, or what people should know of them; the
+# others decide what a run computes.
+GRID_SETTINGS = {
+    *("title", "cohort_root", "volumes", "device", "threads"),
+    *("models", "images_per_class", "seeds", "more_seeds", "more_seeds_at"),
+}
 KEYS = ["model", "images_per_class", "seed"]
+PUBLISHED_RECORDS = "records.zip"
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ def write_record(path: Path, record: dict) -> None:
         temporary.write_text(json.dumps(record | {"checksum": _checksum(record)}, allow_nan=False))
 
 
-def read_record(path: Path) -> dict:
+def read_record(path: Path | zipfile.Path) -> dict:
     """Read a record; InputError where its checksum says that it was truncated or altered."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -97,18 +102,37 @@ def load_runs(study: Study) -> Runs:
 
     Raises InputError where there are none, or a record is damaged or of other settings or data.
     """
-    records = []
-    for path in sorted((study.run_folder / "records").glob("*.json")):
+    ran, published = study.run_folder / "records", study.results_folder / PUBLISHED_RECORDS
+    records = _records(study, sorted(ran.glob("*.json")))
+    if not records and published.is_file():
+        with zipfile.ZipFile(published) as archive:
+            records = _records(study, sorted(zipfile.Path(archive).iterdir(), key=str))
+    if not records:
+        raise InputError(
+            f"Study {study.name} has no results yet in {ran.parent} or {published.parent}. "
+            f"Run: make study STUDY={study.name}"
+        )
+    return tidy(records)
+
+
+def _records(study: Study, paths: Iterable[Path | zipfile.Path]) -> list[dict]:
+    """The records of runs that the study asks for, all of the same data."""
+    records, planned = [], set(study.planned_runs)
+    for path in paths:
         record = read_record(path)
         check_record(record, study, records[0]["fingerprint"] if records else None, path)
-        run = record["run"]
-        if (
-            run["model"] in study.models
-            and run["images_per_class"] in study.images_per_class
-            and run["seed"] in study.seeds
-        ):
+        if tuple(record["run"][key] for key in KEYS) in planned:
             records.append(record)
-    return tidy(records) if records else _load_published(study)
+    return records
+
+
+def publish_records(study: Study, path: Path) -> None:
+    """Write the records of all finished runs of a study into one archive, the same each time."""
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for record in sorted((study.run_folder / "records").glob("*.json")):
+            # Without a moment of its own the archive differs only where a record does.
+            entry = zipfile.ZipInfo(record.name)
+            archive.writestr(entry, record.read_bytes(), zipfile.ZIP_DEFLATED)
 
 
 def tidy(records: Iterable[dict]) -> Runs:
@@ -140,22 +164,6 @@ def tidy(records: Iterable[dict]) -> Runs:
         for column in table.columns.intersection(numbers):
             table[column] = table[column].astype(float)
     return Runs(*tables)
-
-
-def _load_published(study: Study) -> Runs:
-    folder = study.results_folder
-    paths = [folder / f"{part.name}.csv" for part in fields(Runs)]
-    if not all(path.is_file() for path in paths):
-        raise InputError(
-            f"Study {study.name} has no results yet in {study.run_folder} or {folder}. "
-            f"Run: make study STUDY={study.name}"
-        )
-    settings = yaml.safe_load((folder / "study.yaml").read_text(encoding="utf-8"))
-    published = Study.create(settings, source=str(folder / "study.yaml"))
-    check_record(
-        {"settings": computing_settings(published), "fingerprint": None}, study, None, paths[0]
-    )
-    return Runs(*(pd.read_csv(path) for path in paths))
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

@@ -27,7 +27,7 @@ from ubc_lib.results import (
 )
 from ubc_lib.seeds import torch_seed
 from ubc_lib.slices import Slices, load_slices
-from ubc_lib.split import draw_split, draw_subset, split_seed
+from ubc_lib.split import draw_split, draw_subset
 from ubc_lib.study import Study
 from ubc_lib.training import Examples, Progress, fit
 
@@ -38,10 +38,11 @@ def train_across_sizes(study: Study, model: str, seed: int) -> Runs:
     Finished runs are read, not repeated; an interrupted one goes on from its checkpoint.
     """
     slices = load_slices(study)
-    total = sum(2 * size * study.epochs for size in study.images_per_class)
+    sizes = study.sizes_of(seed)
+    total = sum(2 * size * study.epochs for size in sizes)
     records = []
     with progress_bar(total=total, unit="image", label=f"{model} seed {seed}") as bar:
-        for size in study.images_per_class:
+        for size in sizes:
             before = bar.n
             records.append(train_run(study, slices, model, size, seed, on_epoch=bar.update))
             bar.update(2 * size * study.epochs - (bar.n - before))
@@ -82,9 +83,10 @@ def train_run(
 
 def _train(study, slices, model, images_per_class, seed, checkpoint, on_epoch):
     device = choose_device(study.device)
+    seeds = study.drawn_by(seed)
     split = draw_split(slices.table, study, seed)
-    subset = draw_subset(slices.table, split.train, images_per_class, seed)
-    network = build_model(model, torch_seed(seed, "initialisation"))
+    subset = draw_subset(slices.table, split.train, images_per_class, seeds["subset"])
+    network = build_model(model, torch_seed(seeds["initialisation"], "initialisation"))
     settings = computing_settings(study)
     wanted = [settings, slices.fingerprint, run_name(model, images_per_class, seed), device.type]
     done = fit(
@@ -92,7 +94,7 @@ def _train(study, slices, model, images_per_class, seed, checkpoint, on_epoch):
         Examples.of(slices, subset, device),
         Examples.of(slices, split.test, device),
         study,
-        seed,
+        seeds["initialisation"],
         checkpoint=checkpoint,
         identity=hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest(),
         on_epoch=on_epoch,
@@ -108,7 +110,7 @@ def _train(study, slices, model, images_per_class, seed, checkpoint, on_epoch):
             "seed": seed,
         },
         "settings": settings,
-        "seeds": {"split": split_seed(study, seed), "subset": seed, "initialisation": seed},
+        "seeds": seeds,
         "fingerprint": slices.fingerprint,
         "provenance": provenance(device, choose_precision(study.precision, device)),
         "training_rows": subset.tolist(),

@@ -18,17 +18,12 @@ class Split:
     test: np.ndarray
 
 
-def split_seed(study: Study, seed: int) -> int:
-    """The seed that draws patients and halves: the study's own, or the run's where it has none."""
-    return seed if study.split_seed is None else study.split_seed
-
-
 def draw_split(table: pd.DataFrame, study: Study, seed: int) -> Split:
     """Draw `patients_per_class` patients of each class and halve them, by patient.
 
     With an odd number the test half is the larger. table: see `Slices.table`.
     """
-    rng = generator(split_seed(study, seed), "split")
+    rng = generator(study.drawn_by(seed)["split"], "split")
     train, test = [], []
     for _, rows in table.groupby("target", sort=True):
         patients = np.sort(rows["patient"].unique())

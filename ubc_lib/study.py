@@ -30,7 +30,10 @@ class Study(BaseModel):
     """The settings of one study, read from `studies/<name>.yaml`.
 
     Sizes are in pixels unless the name says otherwise; `images_per_class` counts training slices
-    of each of the two classes.
+    of each of the two classes. Each of `seeds` is trained on every size, each of `more_seeds` on
+    the sizes `more_seeds_at`. A run's seed draws the halves, the subset and the first weights,
+    unless `split_seed`, `subset_seed` or `initialisation_seed` holds one of them fixed.
+    `volumes` says whether the cohort's files show the whole brain or boxes around lesions.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
@@ -52,10 +55,15 @@ class Study(BaseModel):
     image_size: Annotated[int, Field(ge=32, le=1024, multiple_of=32)] = 224
     normalisation: Literal["volume", "slice", "none"] = "volume"
 
+    volumes: Literal["whole", "boxes"] = "whole"
     split_seed: Seed | None = None
+    subset_seed: Seed | None = None
+    initialisation_seed: Seed | None = None
     models: Annotated[tuple[Literal[MODEL_NAMES], ...], Field(min_length=1)] = MODEL_NAMES
     images_per_class: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
+    more_seeds: tuple[Seed, ...] = ()
+    more_seeds_at: tuple[PositiveInt, ...] = ()
 
     epochs: PositiveInt = 200
     batch_size: Annotated[int, Field(ge=2)] = 50
@@ -82,10 +90,17 @@ class Study(BaseModel):
                 f"half holds {largest} per class ({self.patients_per_class} patients per class, "
                 f"half of them, {self.slices_per_patient} slices each)"
             )
-        for field in ("models", "images_per_class", "seeds"):
+        for field in ("models", "images_per_class", "all_seeds", "more_seeds_at"):
             values = getattr(self, field)
             if len(set(values)) < len(values):
-                raise ValueError(f"{field} names a value twice: {list(values)}")
+                name = field.removeprefix("all_")
+                raise ValueError(f"{name} names a value twice: {list(values)}")
+        if bool(self.more_seeds) != bool(self.more_seeds_at):
+            raise ValueError("more_seeds and more_seeds_at belong together; set both or neither")
+        if not set(self.more_seeds_at) <= set(self.images_per_class):
+            raise ValueError(
+                f"more_seeds_at={list(self.more_seeds_at)} must be among images_per_class"
+            )
         return self
 
     @classmethod
@@ -138,9 +153,38 @@ class Study(BaseModel):
         return data_folder() / "results" / self.name
 
     @property
-    def run_count(self) -> int:
-        """How many trainings the study asks for."""
-        return len(self.models) * len(self.images_per_class) * len(self.seeds)
+    def all_seeds(self) -> tuple[int, ...]:
+        """`seeds` and `more_seeds`."""
+        return self.seeds + self.more_seeds
+
+    def sizes_of(self, seed: int) -> tuple[int, ...]:
+        """The numbers of images per class on which a seed is trained."""
+        return self.more_seeds_at if seed in self.more_seeds else self.images_per_class
+
+    def drawn_by(self, seed: int) -> dict[str, int]:
+        """The seeds of what a run draws: its halves ("split"), "subset" and "initialisation"."""
+        fixed = {
+            "split": self.split_seed,
+            "subset": self.subset_seed,
+            "initialisation": self.initialisation_seed,
+        }
+        return {purpose: seed if own is None else own for purpose, own in fixed.items()}
+
+    @property
+    def planned_runs(self) -> list[tuple[str, int, int]]:
+        """Every training that the study asks for: model, images per class, seed."""
+        return [
+            (model, size, seed)
+            for model in self.models
+            for size in self.images_per_class
+            for seed in self.all_seeds
+            if size in self.sizes_of(seed)
+        ]
+
+    @property
+    def whole_slices(self) -> bool:
+        """Whether the models are shown whole slices, as in the paper, not boxes around lesions."""
+        return self.view == "whole" and self.volumes == "whole"
 
     @property
     def memory_mb(self) -> int:

@@ -66,7 +66,7 @@ def summarise(study: Study, loaded: Runs, table: pd.DataFrame) -> dict:
         "commit": newest["commit"],
         "date": newest["date"],
         "fingerprint": newest["fingerprint"],
-        "missing_runs": study.run_count - len(runs),
+        "missing_runs": len(study.planned_runs) - len(runs),
     }
 
 

@@ -87,11 +87,9 @@ def lesion_statistics(slices: pd.DataFrame) -> pd.DataFrame:
 
 def missing_runs(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
     """The runs of the study that have not finished: model, images_per_class, seed."""
-    grid = pd.MultiIndex.from_product(
-        [study.models, study.images_per_class, study.seeds],
-        names=["model", "images_per_class", "seed"],
-    )
-    return grid.difference(runs.set_index(grid.names).index, sort=False).to_frame(index=False)
+    names = ["model", "images_per_class", "seed"]
+    planned = pd.MultiIndex.from_tuples(study.planned_runs, names=names)
+    return planned.difference(runs.set_index(names).index, sort=False).to_frame(index=False)
 
 
 def accuracy_by_images(runs: pd.DataFrame) -> pd.DataFrame:
@@ -142,21 +140,22 @@ def run_overview(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
 
     Columns model, images_per_class, done, missing, plateau_reached, plateau_epoch (mean), minutes.
     """
-    cells = pd.MultiIndex.from_product([study.models, study.images_per_class])
-    cells.names = ["model", "images_per_class"]
+    names = ["model", "images_per_class"]
+    planned = pd.DataFrame(study.planned_runs, columns=[*names, "seed"])
+    planned = planned.groupby(names, sort=False).size()
     overview = (
-        runs.groupby(cells.names)
+        runs.groupby(names)
         .agg(
             done=("seed", "nunique"),
             plateau_reached=("plateau_reached", "sum"),
             plateau_epoch=("plateau_epoch", "mean"),
             minutes=("seconds", lambda seconds: seconds.sum() / 60),
         )
-        .reindex(cells)
+        .reindex(planned.index)
     )
     counts = ["done", "plateau_reached"]
     overview[counts] = overview[counts].fillna(0).astype(int)
-    overview.insert(1, "missing", len(study.seeds) - overview["done"])
+    overview.insert(1, "missing", planned - overview["done"])
     return overview.reset_index()
 
 

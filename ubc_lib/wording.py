@@ -123,13 +123,14 @@ def headline(table: pd.DataFrame, study: Study) -> Markdown:
 def completeness(study: Study, missing: pd.DataFrame) -> Markdown:
     """Whether every run is there, and which are not. missing: see `tables.missing_runs`."""
     if missing.empty:
-        return Markdown(f"All {study.run_count} runs of this study have finished.")
+        return Markdown(f"All {len(study.planned_runs)} runs of this study have finished.")
     listed = "\n".join(
         f"- {model_label(row.model)}, {row.images_per_class} images per class, seed {row.seed}"
         for row in missing.itertuples()
     )
+    planned = len(study.planned_runs)
     return Markdown(
-        f"**{len(missing)} of {study.run_count} runs have not finished** and are left out below:"
+        f"**{len(missing)} of {planned} runs have not finished** and are left out below:"
         f"\n\n{listed}"
     )
 
