@@ -6,35 +6,22 @@ from tests.book_samples import summary_of
 from ubc_lib.quotes import BASELINE, BOOSTED, overview, quoted, status_box, verdict
 
 
-def with_intervals(baseline: tuple[float, float], boosted: tuple[float, float]) -> dict:
-    models = {
-        name: {"accuracy": sum(interval) / 2, "low": interval[0], "high": interval[1]}
-        | {"dice": None, "parameters": 1, "seeds": 1}
-        for name, interval in ((BASELINE, baseline), (BOOSTED, boosted))
-    }
-    return summary_of(models=models)
-
-
 @pytest.mark.parametrize(
-    ("baseline", "boosted", "word"),
+    ("interval", "word"),
     [
-        ((0.66, 0.75), (0.77, 0.85), "reproduced"),
-        ((0.77, 0.85), (0.66, 0.75), "not reproduced"),
-        ((0.66, 0.75), (0.74, 0.85), "cannot tell"),
-        ((0.66, 0.75), (0.75, 0.85), "cannot tell"),
+        ((0.02, 0.15), "reproduced"),
+        ((0.02, 0.08), "not reproduced"),
+        ((-0.05, 0.08), "not reproduced"),
+        ((-0.15, -0.02), "not reproduced"),
+        ((-0.02, 0.12), "cannot tell"),
     ],
 )
-def test_the_verdict_follows_from_the_intervals(baseline, boosted, word):
-    assert verdict(with_intervals(baseline, boosted)) == word
-
-
-def test_missing_runs_leave_the_verdict_open():
-    clear = with_intervals((0.6, 0.7), (0.8, 0.9))
-    assert verdict(clear | {"missing_runs": 1}) == "not complete"
+def test_the_verdict_follows_from_the_interval_of_the_difference(interval, word):
+    assert verdict(summary_of(difference_interval=list(interval))) == word
 
 
 def test_a_study_of_one_model_quotes_the_other_as_not_run():
-    summary = with_intervals((0.6, 0.7), (0.8, 0.9)) | {"difference": None}
+    summary = summary_of(difference=None, difference_interval=None)
     del summary["models"][BOOSTED]
     quotes = quoted(summary)
     assert verdict(summary) == "not complete"
@@ -42,10 +29,10 @@ def test_a_study_of_one_model_quotes_the_other_as_not_run():
 
 
 def test_numbers_are_quoted_with_two_decimals_and_a_sign():
-    quotes = quoted(summary_of(difference=-0.0333))
+    quotes = quoted(summary_of(difference=-0.0333, difference_interval=[-0.1, 0.02]))
     assert quotes[f"accuracy_{BASELINE}"] == "0.70 [0.61,\u00a00.79]"
     assert quotes[f"dice_{BOOSTED}"] == "0.65"
-    assert quotes["difference"] == "−0.03"
+    assert quotes["difference"] == "−0.03 [−0.10,\u00a0+0.02]"
 
 
 def test_a_phantom_result_is_said_to_say_nothing_about_patients():

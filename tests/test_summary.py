@@ -1,3 +1,6 @@
+import math
+
+import pandas as pd
 import pytest
 
 from tests.conftest import tiny_study
@@ -8,8 +11,16 @@ from ubc_lib.summary import read_summary, summarise, summary_lines, write_summar
 from ubc_lib.tables import table_3
 
 
-def summary_of(study, loaded) -> dict:
-    return summarise(study, loaded, table_3(study, loaded.runs, loaded.predictions))
+def summary_of(study, loaded, comparison=None) -> dict:
+    table = table_3(study, loaded.runs, loaded.predictions)
+    return summarise(study, loaded, table, comparison)
+
+
+def compared(size: int = 4, **columns) -> pd.DataFrame:
+    """A row of `comparison.compare_models`, of numbers that were never measured."""
+    row = {"images_per_class": size, "seeds": 2, "difference": 0.05}
+    intervals = {"low": -0.01, "high": 0.08, "seeds_low": 0.01, "seeds_high": 0.09}
+    return pd.DataFrame([row | intervals | columns])
 
 
 @pytest.fixture
@@ -31,14 +42,23 @@ def test_the_headline_is_at_the_largest_size(finished):
     assert summary["missing_runs"] == 0
 
 
-def test_the_difference_is_of_seeds_that_both_models_have():
-    study = tiny_study(seeds=(0, 1))
-    records = [
-        made_record(study, "resnet34", 4, 0, accuracy=0.5),
-        made_record(study, "ubc_resnet34", 4, 0, accuracy=0.75),
-        made_record(study, "ubc_resnet34", 4, 1, accuracy=1.0),
-    ]
-    assert summary_of(study, tidy(records))["difference"] == 0.25
+def test_the_interval_of_the_difference_reaches_as_far_as_either_does(finished):
+    summary = summary_of(finished, load_runs(finished), compared())
+    assert summary["difference"] == 0.05
+    assert summary["difference_interval"] == [-0.01, 0.09]
+    assert summary["paired_seeds"] == 2
+
+
+def test_with_one_seed_the_interval_is_that_over_patients(finished):
+    one = compared(seeds=1, seeds_low=math.nan, seeds_high=math.nan)
+    summary = summary_of(finished, load_runs(finished), one)
+    assert summary["difference_interval"] == [-0.01, 0.08]
+
+
+@pytest.mark.parametrize("comparison", [None, compared(size=2), compared(difference=math.nan)])
+def test_without_a_pair_at_the_largest_size_there_is_no_difference(finished, comparison):
+    summary = summary_of(finished, load_runs(finished), comparison)
+    assert summary["difference"] is summary["difference_interval"] is None
 
 
 def test_missing_runs_are_counted_and_a_missing_model_left_out():

@@ -11,11 +11,13 @@ import nbformat
 import yaml
 from nbformat import NotebookNode
 
+from ubc_lib.claims import Evidence
 from ubc_lib.errors import InputError
 from ubc_lib.quotes import quoted, status_box
 from ubc_lib.study import ROOT
 from ubc_lib.style import MODEL_LABELS
 from ubc_lib.summary import read_summary
+from ubc_lib.verdict_page import verdict_page
 
 SHARED_PAGE = "02_models"
 PAGES = ("01_cohort", "03_train-*-seed*[0-9]", "04_results", "05_explorer")
@@ -46,6 +48,8 @@ def stage(folders: list[Path], book: Path = ROOT / "book") -> dict:
     _open_with(models, _title(models), status_box(summaries[0]))
     nbformat.write(models, staged / "models.ipynb")
     (staged / "summaries.json").write_text(json.dumps(summaries), encoding="utf-8")
+    text = verdict_page([Evidence.of(folder) for folder in folders])
+    (staged / "verdict.md").write_text(text, encoding="utf-8")
     contents = yaml.safe_load((book / "_toc.yml").read_text(encoding="utf-8"))
     contents["parts"][1:1] = parts
     return contents

@@ -24,19 +24,19 @@ COHORTS = {
 }
 
 
-def summarise(study: Study, loaded: Runs, table: pd.DataFrame) -> dict:
-    """The headline of a study: what `table` (see `tables.table_3`) says of its largest size.
+def summarise(
+    study: Study, loaded: Runs, table: pd.DataFrame, comparison: pd.DataFrame | None
+) -> dict:
+    """The headline of a study: what the tables say of its largest size.
 
-    Accuracies are means over seeds; their Wilson intervals count the slices of one test half.
-    `difference` is of the seeds that both models have (None without). `minutes` add up all runs.
+    table: see `tables.table_3`; accuracies are means over seeds, and their Wilson intervals count
+    the slices of one test half. comparison: see `comparison.compare_models`; None where the study
+    has not run both models. `difference` is of the seeds that both models have (None without), and
+    its interval reaches as far as that over patients or that over seeds does. `minutes` add up all
+    runs.
     """
     runs, largest = loaded.runs, max(study.images_per_class)
     rows = table.set_index("model")
-    by_seed = runs[runs["images_per_class"] == largest].pivot(
-        index="seed", columns="model", values="accuracy"
-    )
-    paired = by_seed.reindex(columns=list(MODEL_NAMES)).dropna()
-    difference = (paired["ubc_resnet34"] - paired["resnet34"]).mean()
     newest = runs.sort_values("date").iloc[-1]
     return {
         "study": study.name,
@@ -44,6 +44,7 @@ def summarise(study: Study, loaded: Runs, table: pd.DataFrame) -> dict:
         "cohort_kind": study.cohort,
         "cohort": f"{2 * study.patients_per_class} {COHORTS[study.cohort]}",
         "view": study.view,
+        "whole_slices": study.whole_slices,
         "image_size": study.image_size,
         "epochs": study.epochs,
         "images_per_class_max": largest,
@@ -58,7 +59,7 @@ def summarise(study: Study, loaded: Runs, table: pd.DataFrame) -> dict:
             for model in study.models
             if rows.at[model, "seeds"]
         },
-        "difference": _number(difference),
+        **_difference(comparison, largest),
         "dummy": {key: _number(rows.at["dummy", key]) for key in INTERVAL},
         "device": ", ".join(sorted(runs["device"].unique())),
         "precision": ", ".join(sorted(runs["precision"].unique())),
@@ -67,6 +68,24 @@ def summarise(study: Study, loaded: Runs, table: pd.DataFrame) -> dict:
         "date": newest["date"],
         "fingerprint": newest["fingerprint"],
         "missing_runs": len(study.planned_runs) - len(runs),
+    }
+
+
+def _difference(comparison: pd.DataFrame | None, largest: int) -> dict:
+    absent = {"difference": None, "difference_interval": None, "paired_seeds": 0}
+    if comparison is None:
+        return absent
+    rows = comparison[comparison["images_per_class"] == largest].dropna(subset="difference")
+    if rows.empty:
+        return absent
+    row = rows.iloc[0]
+    return {
+        "difference": float(row["difference"]),
+        "difference_interval": [
+            float(row[["low", "seeds_low"]].min()),
+            float(row[["high", "seeds_high"]].max()),
+        ],
+        "paired_seeds": int(row["seeds"]),
     }
 
 

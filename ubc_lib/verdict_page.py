@@ -1,0 +1,104 @@
+"""The verdict in words: the answer first, then every claim with every study held against it."""
+
+from ubc_lib.claims import CANNOT_TELL, CLAIMS, Evidence, Judgement
+from ubc_lib.quotes import interval_text, quoted, verdict
+
+WHOLE_SLICES = "make study STUDY=brats2019 COHORT_ROOT=…/MICCAI_BraTS_2019_Data_Training"
+
+
+def verdict_page(evidence: list[Evidence]) -> str:
+    """Markdown for the studies of a book, the headline study first."""
+    parts = [_answer(evidence), _overview(evidence)]
+    parts += [_claim_section(claim, evidence) for claim in CLAIMS]
+    parts.append(_hypothesis_section(evidence))
+    return "\n\n".join(parts) + "\n"
+
+
+def localisation(evidence: list[Evidence]) -> Judgement:
+    """Our hypothesis: the mask helps where the lesion has to be found, so not in boxes.
+
+    Compares the first study of whole slices with the first of boxes, of the same kind of patients.
+    """
+    for kind in dict.fromkeys(one.summary["cohort_kind"] for one in evidence):
+        measured = [
+            one.summary
+            for one in evidence
+            if one.summary["cohort_kind"] == kind and one.summary["difference"] is not None
+        ]
+        whole = next((one for one in measured if one["whole_slices"]), None)
+        boxes = next((one for one in measured if not one["whole_slices"]), None)
+        if whole and boxes:
+            text = "; ".join(
+                f"{where} {interval_text(one['difference'], *one['difference_interval'], True)} "
+                f"(study {one['study']})"
+                for where, one in (("whole slices", whole), ("boxes", boxes))
+            )
+            if whole["difference_interval"][0] > boxes["difference_interval"][1]:
+                return Judgement(text, "supported")
+            if whole["difference_interval"][1] < boxes["difference_interval"][0]:
+                return Judgement(text, "contradicted")
+            return Judgement(text, CANNOT_TELL, "The intervals overlap.")
+    return Judgement(
+        "not run", CANNOT_TELL, "It needs whole slices and boxes of one kind of patient."
+    )
+
+
+def _answer(evidence: list[Evidence]) -> str:
+    summaries = [one.summary for one in evidence]
+    real = [one for one in summaries if one["cohort_kind"] != "phantom"]
+    phantom = [one for one in summaries if one["cohort_kind"] == "phantom"]
+    shown = [group[0] for group in (real, phantom) if group]
+    sentences = [
+        f"**On {one['cohort']}, the claim is: {verdict(one)}.** {_measured(one)}" for one in shown
+    ]
+    if len({verdict(one) for one in shown}) > 1:
+        sentences.append("Real patients and phantoms do not give the same answer.")
+    if not any(one["whole_slices"] for one in real):
+        sentences.append(
+            "Whole slices of real patients, the paper's own images, are not among the studies of "
+            f"this book. What would settle it, with a copy of BraTS 2019: `{WHOLE_SLICES}`."
+        )
+    return "\n\n".join(sentences)
+
+
+def _measured(summary: dict) -> str:
+    quotes = quoted(summary)
+    shown = "whole slices" if summary["whole_slices"] else "boxes around the lesion"
+    return (
+        f"With {quotes['images_per_class_max']} images per class, shown as {shown}, UBC-ResNet34 "
+        f"is ahead of ResNet34 by {quotes['difference']}, where the paper has +0.10: "
+        f"{quotes['reason']} (study {quotes['study']}, {quotes['paired_seeds']} seeds)."
+    )
+
+
+def _overview(evidence: list[Evidence]) -> str:
+    header = ["Claim", "The paper", *(one.summary["study"] for one in evidence)]
+    rows = [header, ["---"] * len(header)]
+    rows += [
+        [claim.title, claim.paper, *(claim.judge(one).verdict for one in evidence)]
+        for claim in CLAIMS
+    ]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return f"## Every claim, every study\n\n{table}"
+
+
+def _claim_section(claim, evidence: list[Evidence]) -> str:
+    rows = ["| Study | We measured | Verdict | Remark |", "| --- | --- | --- | --- |"]
+    for one in evidence:
+        judged = claim.judge(one)
+        rows.append(
+            f"| {one.summary['study']} | {judged.measured} | {judged.verdict} | {judged.why} |"
+        )
+    table = "\n".join(rows)
+    return f"### {claim.title}\n\nThe paper: {claim.paper}. {claim.rule}\n\n{table}"
+
+
+def _hypothesis_section(evidence: list[Evidence]) -> str:
+    judged = localisation(evidence)
+    return (
+        "## A hypothesis of our own\n\n"
+        "A mask says where to look. It may help where the lesion has to be found in a whole slice, "
+        "and less in a box around it. *Supported* if the interval of the difference on whole "
+        "slices lies above that on boxes; *contradicted* if below.\n\n"
+        f"Measured: {judged.measured}. Verdict: **{judged.verdict}**. {judged.why}"
+    )
