@@ -70,6 +70,16 @@ rule results:
         RUN
 
 
+rule statistics:
+    input:
+        expand(rules.train.output, model=study.models, seed=study.seeds),
+        notebook="notebooks/06_statistics.ipynb",
+    output:
+        NOTEBOOKS / "06_statistics.ipynb",
+    shell:
+        RUN
+
+
 rule explorer:
     input:
         rules.results.output,
@@ -87,5 +97,6 @@ rule book:
         expand(rules.train.output, model=study.models, seed=study.all_seeds),
         rules.results.output,
         rules.explorer.output,
+        rules.statistics.output,
     shell:
         "python -m ubc_lib.book {study.name:q}"

@@ -18,6 +18,26 @@ PAPER_DIFFERENCE = 0.10
 TEST_TRAIN_RATIO = 1.0
 BASELINE, BOOSTED = MODEL_NAMES
 
+COLUMNS = [
+    "images_per_class",
+    "seeds",
+    "unpaired",
+    "patients",
+    "slices",
+    BASELINE,
+    BOOSTED,
+    "difference",
+    "low",
+    "high",
+    "seeds_low",
+    "seeds_high",
+    "sd_over_seeds",
+    "share_at_least_0_10",
+    "mcnemar_p",
+    "permutation_p",
+    "holm_p",
+]
+
 
 def compare_models(
     predictions: pd.DataFrame, replicates: int = REPLICATES, seed: int = 0
@@ -50,32 +70,12 @@ def compare_models(
             row |= _compared(pairs, replicates, seed)
         rows.append(row)
     table = pd.DataFrame(rows).reindex(columns=COLUMNS)
+    table = table.astype({"patients": "Int64", "slices": "Int64"})
     tested = table["permutation_p"].notna()
     if tested.any():
         adjusted = multipletests(table.loc[tested, "permutation_p"], method="holm")[1]
         table.loc[tested, "holm_p"] = adjusted
     return table
-
-
-COLUMNS = [
-    "images_per_class",
-    "seeds",
-    "unpaired",
-    "patients",
-    "slices",
-    BASELINE,
-    BOOSTED,
-    "difference",
-    "low",
-    "high",
-    "seeds_low",
-    "seeds_high",
-    "sd_over_seeds",
-    "share_at_least_0_10",
-    "mcnemar_p",
-    "permutation_p",
-    "holm_p",
-]
 
 
 def paired_slices(predictions: pd.DataFrame) -> pd.DataFrame:

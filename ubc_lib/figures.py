@@ -57,9 +57,9 @@ def accuracy_against_images(runs: pd.DataFrame, dummy: float) -> Figure:
         )
     axes.scatter([], [], edgecolor=NEUTRAL, label="paper", **DIAMOND)
     axes.axhline(dummy, color=NEUTRAL, ls="--", lw=1.2, label="always positive")
-    _images_axis(axes, [*runs["images_per_class"].unique(), PAPER_IMAGES_PER_CLASS])
+    images_axis(axes, [*runs["images_per_class"].unique(), PAPER_IMAGES_PER_CLASS])
     axes.set(xlabel="training images per class", ylabel="test accuracy")
-    _legend_above(axes)
+    legend_above(axes)
     return figure
 
 
@@ -98,7 +98,7 @@ def accuracy_against_dice(runs: pd.DataFrame) -> Figure:
     axes.margins(0.1)
     axes.locator_params(axis="x", nbins=6)
     axes.set(xlabel="Dice on the test set", ylabel="test accuracy")
-    _legend_above(axes)
+    legend_above(axes)
     return figure
 
 
@@ -167,7 +167,7 @@ def _of_run(table: pd.DataFrame, run) -> pd.DataFrame:
     return table[same].set_index("epoch")
 
 
-def _images_axis(axes: Axes, sizes: list[int]) -> None:
+def images_axis(axes: Axes, sizes: list[int]) -> None:
     """A logarithmic axis with a tick at each size, but not where two labels would touch."""
     axes.set_xscale("log", base=2)
     ticks = sorted(set(sizes))
@@ -176,6 +176,7 @@ def _images_axis(axes: Axes, sizes: list[int]) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-def _legend_above(axes: Axes) -> None:
+def legend_above(axes: Axes) -> None:
+    """The legend, where there is one, above the axes in two columns."""
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)

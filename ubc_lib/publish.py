@@ -30,7 +30,7 @@ def publish(study: Study) -> Path:
     source, target = study.run_folder, study.results_folder
     loaded = load_runs(study)
     needed = [source / "summary.json", *sorted((source / "tables").glob("*.csv"))]
-    notebooks = sorted((source / "notebooks").glob("0[1-5]*.ipynb"))
+    notebooks = sorted((source / "notebooks").glob("0[1-6]*.ipynb"))
     if not needed[0].is_file() or not notebooks:
         raise InputError(f"{source} is not complete. Run: make study STUDY={study.name}")
     publish_records(study, target / PUBLISHED_RECORDS)

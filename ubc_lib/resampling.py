@@ -36,8 +36,10 @@ def bootstrap_weights(target: np.ndarray, replicates: int, seed: int) -> np.ndar
     weights = np.zeros((replicates, len(target)))
     for label in np.unique(target):
         members = np.flatnonzero(target == label)
-        equal = np.full(len(members), 1 / len(members))
-        weights[:, members] = rng.multinomial(len(members), equal, size=replicates)
+        drawn = rng.integers(len(members), size=(replicates, len(members)))
+        places = drawn + len(members) * np.arange(replicates)[:, None]
+        counts = np.bincount(places.ravel(), minlength=places.size)
+        weights[:, members] = counts.reshape(places.shape)
     return weights
 
 

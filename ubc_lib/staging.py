@@ -20,7 +20,7 @@ from ubc_lib.summary import read_summary
 from ubc_lib.verdict_page import verdict_page
 
 SHARED_PAGE = "02_models"
-PAGES = ("01_cohort", "03_train-*-seed*[0-9]", "04_results", "05_explorer")
+PAGES = ("01_cohort", "03_train-*-seed*[0-9]", "04_results", "05_explorer", "06_statistics")
 HEADLINE_FIGURE = ("04_results", "fig-6")
 
 

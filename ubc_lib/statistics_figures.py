@@ -1,0 +1,127 @@
+"""Figures of the statistics: tables in, matplotlib figures out."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ubc_lib.comparison import PAPER_DIFFERENCE
+from ubc_lib.efficiency import LearningCurves, curve_band
+from ubc_lib.figures import DIAMOND, images_axis, legend_above
+from ubc_lib.seed_noise import DIFFERENCE, accuracy_by_seed
+from ubc_lib.style import MODEL_COLOURS, NEUTRAL, WIDTH, model_label
+from ubc_lib.tables import PAPER_IMAGES_PER_CLASS
+
+DIFFERENCE_COLOUR = "#882255"
+
+
+def difference_against_images(comparison: pd.DataFrame, runs: pd.DataFrame) -> Figure:
+    """The difference UBC-ResNet34 − ResNet34 at each size, with both of its intervals.
+
+    Thick bars: bootstrap over patients; thin bars with caps: over seeds, Nadeau and Bengio. Small
+    dots are single seeds, the diamond is the paper's difference.
+    comparison: see `comparison.compare_models`; runs: see `Runs.runs`.
+    """
+    figure, axes = plt.subplots(figsize=(WIDTH, 4.2))
+    table = comparison.dropna(subset="difference")
+    if table.empty:
+        axes.set_title("Nothing to compare: no size has both models.")
+    else:
+        single = accuracy_by_seed(runs)[DIFFERENCE].dropna().reset_index()
+        sizes, means = table["images_per_class"], table["difference"]
+        # A little to the side, or the intervals would hide the seeds.
+        axes.scatter(
+            single["images_per_class"] * 1.1,
+            single[DIFFERENCE],
+            s=16,
+            color=NEUTRAL,
+            alpha=0.5,
+            lw=0,
+            label="single seeds",
+        )
+        over_seeds = table.dropna(subset="seeds_low")
+        axes.errorbar(
+            over_seeds["images_per_class"],
+            over_seeds["difference"],
+            yerr=_arms(over_seeds, "seeds_low", "seeds_high"),
+            fmt="none",
+            ecolor=DIFFERENCE_COLOUR,
+            elinewidth=1,
+            capsize=3,
+            label="95 %, seeds",
+        )
+        axes.errorbar(
+            sizes,
+            means,
+            yerr=_arms(table, "low", "high"),
+            fmt="o",
+            ms=5,
+            color=DIFFERENCE_COLOUR,
+            elinewidth=4,
+            label="95 %, patients",
+        )
+    axes.scatter(
+        PAPER_IMAGES_PER_CLASS, PAPER_DIFFERENCE, edgecolor=NEUTRAL, label="paper", **DIAMOND
+    )
+    axes.axhline(0, color=NEUTRAL, ls="--", lw=1.2)
+    images_axis(axes, [*table["images_per_class"], PAPER_IMAGES_PER_CLASS])
+    axes.set(xlabel="training images per class", ylabel="accuracy, UBC-ResNet34 − ResNet34")
+    legend_above(axes)
+    return figure
+
+
+def fitted_learning_curves(curves: LearningCurves, runs: pd.DataFrame) -> Figure:
+    """Learning curves with their 95 % band over seeds, and the means that they were fitted to.
+
+    curves: see `efficiency.fit_learning_curves`; runs: see `Runs.runs`.
+    """
+    figure, axes = plt.subplots(figsize=(WIDTH, 4.2))
+    images = np.geomspace(curves.sizes[0], curves.sizes[-1], 100)
+    means = runs.groupby(["model", "images_per_class"])["accuracy"].mean()
+    for model, of_model in means.groupby(level="model"):
+        colour = MODEL_COLOURS[model]
+        of_model = of_model.droplevel("model")
+        axes.scatter(of_model.index, of_model, s=26, color=colour, label=model_label(model))
+        if model in curves.fitted:
+            band = curve_band(curves, model, images)
+            axes.fill_between(images, band["low"], band["high"], color=colour, alpha=0.15, lw=0)
+            axes.plot(images, band["accuracy"], color=colour, lw=2)
+    if not curves.fitted:
+        axes.set_title("Too few sizes for a curve.")
+    images_axis(axes, list(curves.sizes))
+    axes.set(xlabel="training images per class", ylabel="test accuracy")
+    legend_above(axes)
+    return figure
+
+
+def reliability_diagram(table: pd.DataFrame) -> Figure:
+    """The share of positive slices against the probability that a model gave them.
+
+    The area of a dot is the number of slices; on the dashed line probabilities mean what they say.
+    table: see `diagnosis.reliability`, of one size.
+    """
+    figure, axes = plt.subplots(figsize=(WIDTH, 4.6))
+    axes.plot([0, 1], [0, 1], color=NEUTRAL, ls="--", lw=1.2)
+    for model, bins in table.groupby("model"):
+        colour = MODEL_COLOURS[model]
+        area = 15 + 200 * bins["slices"] / bins["slices"].sum()
+        axes.plot(bins["predicted"], bins["observed"], color=colour, lw=1.5)
+        axes.scatter(bins["predicted"], bins["observed"], s=area, color=colour, alpha=0.8, lw=0)
+        axes.plot([], [], color=colour, marker="o", lw=1.5, label=model_label(model))
+    if table.empty:
+        axes.set_title("No finished run of this size.")
+    axes.set(
+        xlim=(-0.03, 1.03),
+        ylim=(-0.03, 1.03),
+        aspect="equal",
+        xlabel="probability of the positive class",
+        ylabel="share that is positive",
+    )
+    legend_above(axes)
+    return figure
+
+
+def _arms(table: pd.DataFrame, low: str, high: str) -> np.ndarray:
+    """Lengths below and above the difference, (2, rows); percentiles may leave it outside."""
+    arms = [table["difference"] - table[low], table[high] - table["difference"]]
+    return np.maximum(np.array(arms), 0)
