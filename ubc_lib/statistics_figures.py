@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ubc_lib.comparison import PAPER_DIFFERENCE
@@ -15,62 +16,48 @@ from ubc_lib.tables import PAPER_IMAGES_PER_CLASS
 DIFFERENCE_COLOUR = "#882255"
 
 
-def difference_against_images(comparison: pd.DataFrame, runs: pd.DataFrame) -> Figure:
+def model_differences(comparison: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     """The difference UBC-ResNet34 − ResNet34 at each size, with both of its intervals.
 
-    Thick bars: bootstrap over patients; thin bars with caps: over seeds, Nadeau and Bengio. Small
-    dots are single seeds, the diamond is the paper's difference.
+    Thick bars: bootstrap over patients; thin bars: over seeds, Nadeau and Bengio, which may go on
+    beyond the frame. Small dots are single seeds, the diamond is the paper's difference.
     comparison: see `comparison.compare_models`; runs: see `Runs.runs`.
     """
     figure, axes = plt.subplots(figsize=(WIDTH, 4.2))
     table = comparison.dropna(subset="difference")
+    reach = 0.12
     if table.empty:
         axes.set_title("Nothing to compare: no size has both models.")
     else:
         single = accuracy_by_seed(runs)[DIFFERENCE].dropna().reset_index()
-        sizes, means = table["images_per_class"], table["difference"]
-        # A little to the side, or the intervals would hide the seeds.
-        axes.scatter(
-            single["images_per_class"] * 1.1,
-            single[DIFFERENCE],
-            s=16,
-            color=NEUTRAL,
-            alpha=0.5,
-            lw=0,
-            label="single seeds",
-        )
         over_seeds = table.dropna(subset="seeds_low")
-        axes.errorbar(
-            over_seeds["images_per_class"],
-            over_seeds["difference"],
-            yerr=_arms(over_seeds, "seeds_low", "seeds_high"),
-            fmt="none",
-            ecolor=DIFFERENCE_COLOUR,
-            elinewidth=1,
-            capsize=3,
-            label="95 %, seeds",
+        if not over_seeds.empty:
+            _intervals(axes, over_seeds, "seeds_low", "seeds_high", "95 %, seeds", elinewidth=1)
+        _intervals(axes, table, "low", "high", "95 %, patients", elinewidth=4)
+        axes.plot(
+            table["images_per_class"], table["difference"], "o", ms=6, color=DIFFERENCE_COLOUR
         )
-        axes.errorbar(
-            sizes,
-            means,
-            yerr=_arms(table, "low", "high"),
-            fmt="o",
-            ms=5,
-            color=DIFFERENCE_COLOUR,
-            elinewidth=4,
-            label="95 %, patients",
+        # A little to the side, where the intervals do not hide them.
+        beside = single["images_per_class"] * 1.1
+        axes.scatter(
+            beside, single[DIFFERENCE], s=16, color=NEUTRAL, alpha=0.5, lw=0, label="single seeds"
         )
+        reach = max(reach, 1.1 * np.abs([*table["low"], *table["high"], *single[DIFFERENCE]]).max())
     axes.scatter(
         PAPER_IMAGES_PER_CLASS, PAPER_DIFFERENCE, edgecolor=NEUTRAL, label="paper", **DIAMOND
     )
     axes.axhline(0, color=NEUTRAL, ls="--", lw=1.2)
     images_axis(axes, [*table["images_per_class"], PAPER_IMAGES_PER_CLASS])
-    axes.set(xlabel="training images per class", ylabel="accuracy, UBC-ResNet34 − ResNet34")
+    axes.set(
+        xlabel="training images per class",
+        ylabel="accuracy, UBC-ResNet34 − ResNet34",
+        ylim=(-reach, reach),
+    )
     legend_above(axes)
     return figure
 
 
-def fitted_learning_curves(curves: LearningCurves, runs: pd.DataFrame) -> Figure:
+def fitted_curves(curves: LearningCurves, runs: pd.DataFrame) -> Figure:
     """Learning curves with their 95 % band over seeds, and the means that they were fitted to.
 
     curves: see `efficiency.fit_learning_curves`; runs: see `Runs.runs`.
@@ -121,7 +108,17 @@ def reliability_diagram(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _arms(table: pd.DataFrame, low: str, high: str) -> np.ndarray:
-    """Lengths below and above the difference, (2, rows); percentiles may leave it outside."""
+def _intervals(
+    axes: Axes, table: pd.DataFrame, low: str, high: str, label: str, elinewidth: float
+) -> None:
     arms = [table["difference"] - table[low], table[high] - table["difference"]]
-    return np.maximum(np.array(arms), 0)
+    axes.errorbar(
+        table["images_per_class"],
+        table["difference"],
+        # A percentile interval may lie beside its difference.
+        yerr=np.maximum(arms, 0),
+        fmt="none",
+        ecolor=DIFFERENCE_COLOUR,
+        elinewidth=elinewidth,
+        label=label,
+    )

@@ -43,7 +43,7 @@ def show_comparison(table: pd.DataFrame) -> HTML | Markdown:
     )
 
 
-def comparison_in_words(table: pd.DataFrame) -> Markdown:
+def tell_comparison(table: pd.DataFrame) -> Markdown:
     """How many sizes show a difference, by each interval. table: see `comparison.compare_models`.
 
     Names the pairs of runs that are missing.
@@ -68,7 +68,7 @@ def comparison_in_words(table: pd.DataFrame) -> Markdown:
     return Markdown(" ".join(sentences))
 
 
-def saved_in_words(table: pd.DataFrame) -> Markdown:
+def tell_saved(table: pd.DataFrame) -> Markdown:
     """The ratio of images at the largest size where it is known. table: see `images_saved`."""
     known = table.dropna(subset="ratio")
     if known.empty:
