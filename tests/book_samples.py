@@ -72,6 +72,7 @@ def write_study(folder: Path, **changes) -> Path:
             picture_cell("fig-6", "image/svg+xml", SVG),
             new_markdown_cell("Accuracy rises in [the curve](#fig-6)."),
         ],
+        "06_statistics": [picture_cell("fig-difference", "image/svg+xml", SVG)],
     }
     (folder / "notebooks").mkdir(parents=True)
     (folder / "tables").mkdir()

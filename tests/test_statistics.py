@@ -21,6 +21,16 @@ def test_agrees_with_the_intervals_of_table_3(successes, n, accuracy, half_width
     assert low < accuracy < high
 
 
+def test_308_of_380_by_hand():
+    # (p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n) with z = 1.959964.
+    p, n, z = 308 / 380, 380, 1.959964
+    middle = p + z**2 / (2 * n)
+    reach = z * (p * (1 - p) / n + z**2 / (4 * n**2)) ** 0.5
+    by_hand = [(middle + sign * reach) / (1 + z**2 / n) for sign in (-1, 1)]
+    assert wilson_interval(308, 380) == pytest.approx(by_hand, abs=1e-6)
+    assert wilson_interval(308, 380) == pytest.approx((0.7681, 0.8467), abs=5e-5)
+
+
 def test_agrees_with_a_worked_example_in_the_literature():
     # Newcombe, Statistics in Medicine 17 (1998) 857–872, Table I: 15 of 148.
     assert wilson_interval(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)

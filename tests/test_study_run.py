@@ -65,6 +65,7 @@ def test_all_five_notebooks_are_executed(study):
         "03_train-ubc_resnet34-seed0",
         "04_results",
         "05_explorer",
+        "06_statistics",
     }
 
 

@@ -21,15 +21,16 @@ def plateau_table(runs: pd.DataFrame) -> pd.DataFrame:
     """
     check_runs(runs)
     reached = runs["plateau_reached"].astype(bool) & runs["plateau_epoch"].notna()
-    epochs = runs.assign(reached=reached, epoch=runs["plateau_epoch"].where(reached, np.inf))
+    timed = runs.assign(reached=reached, epoch=runs["plateau_epoch"].where(reached, np.inf))
     rows = []
-    for model, of_model in epochs.groupby("model"):
+    for model, of_model in timed.groupby("model"):
         rows.append(_quartiles(of_model) | {"model": model, "paper": PAPER_PLATEAU.get(model)})
         for size, of_size in of_model.groupby("images_per_class"):
             rows.append(_quartiles(of_size) | {"model": model, "images_per_class": size})
     columns = ["model", "images_per_class", "runs", "reached", "median", "lower_quartile"]
     table = pd.DataFrame(rows).reindex(columns=[*columns, "upper_quartile", "paper"])
-    return table.astype({"images_per_class": "Int64"})
+    epochs = ["median", "lower_quartile", "upper_quartile"]
+    return table.astype(dict.fromkeys(["images_per_class", *epochs], "Int64"))
 
 
 def _quartiles(runs: pd.DataFrame) -> dict:

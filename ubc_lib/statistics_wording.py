@@ -101,7 +101,8 @@ def p_text(p: float) -> str:
 
 
 def _number(value: float) -> str:
-    return ABSENT if pd.isna(value) else f"{value:.2f}".replace("-", "−")
+    # Adding 0 turns −0.00 into 0.00.
+    return ABSENT if pd.isna(value) else f"{round(value, 2) + 0:.2f}".replace("-", "−")
 
 
 def _bracket(table: pd.DataFrame, low: str, high: str) -> list[str]:

@@ -1,0 +1,41 @@
+"""Epochs to the plateau, beside the paper's."""
+
+import pandas as pd
+
+from tests.prediction_samples import runs_of
+from ubc_lib.convergence import plateau_table
+
+
+def runs_reaching(epochs, reached=None):
+    runs = runs_of({"resnet34": {2: [0.5] * len(epochs)}})
+    return runs.assign(plateau_epoch=epochs, plateau_reached=reached or [True] * len(epochs))
+
+
+def test_quartiles_by_hand():
+    row = plateau_table(runs_reaching([10, 40, 20, 30, 50])).iloc[0]
+    assert (row["lower_quartile"], row["median"], row["upper_quartile"]) == (20, 30, 40)
+    assert (row["runs"], row["reached"]) == (5, 1)
+
+
+def test_a_run_that_did_not_reach_it_counts_as_the_latest():
+    table = plateau_table(runs_reaching([10.0, None, 30.0, 99.0], [True, False, True, False]))
+    assert table["reached"].tolist() == [0.5, 0.5]
+    assert table["median"].tolist() == [30, 30]
+    assert table["upper_quartile"].isna().all()
+
+
+def test_there_is_a_row_for_all_sizes_and_one_for_each():
+    runs = runs_of({model: {2: [0.5], 4: [0.6]} for model in ("resnet34", "ubc_resnet34")})
+    table = plateau_table(runs.assign(plateau_epoch=7.0, plateau_reached=True))
+    assert table["images_per_class"].fillna(0).tolist() == [0, 2, 4] * 2
+    stated = table.dropna(subset="paper").set_index("model")["paper"]
+    assert stated.to_dict() == {
+        "resnet34": "20 (few images) to 60",
+        "ubc_resnet34": "below 100",
+    }
+
+
+def test_where_no_run_reached_it_there_is_no_median():
+    row = plateau_table(runs_reaching([12.0], [False])).iloc[0]
+    assert pd.isna(row["median"])
+    assert row["reached"] == 0
