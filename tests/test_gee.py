@@ -63,8 +63,25 @@ def test_only_what_varies_is_a_term(changes, terms):
     assert odds_ratios(random_predictions(**changes))["term"].tolist() == terms
 
 
-def test_answers_that_are_all_alike_leave_nothing_to_model():
-    assert odds_ratios(predictions_of(np.ones((4, 5)), [0, 1, 0, 1])).empty
+@pytest.mark.parametrize("second", [np.ones((6, 5)), np.zeros((6, 5))])
+def test_a_model_that_is_always_right_or_wrong_has_no_finite_odds(second, recwarn):
+    target = np.arange(6) % 2
+    first = np.random.default_rng(0).random((6, 5)) < 0.5
+    runs = [("resnet34", first), ("ubc_resnet34", second)]
+    table = pd.concat([predictions_of(right, target, model) for model, right in runs])
+    assert odds_ratios(table)[["odds_ratio", "low", "high", "p"]].isna().all(axis=None)
+    assert not recwarn.list
+
+
+def test_models_that_answer_alike_have_odds_of_1_and_no_interval(recwarn):
+    target = np.arange(6) % 2
+    right = np.random.default_rng(0).random((6, 5)) < 0.5
+    runs = [(model, size) for model in ("resnet34", "ubc_resnet34") for size in (2, 4)]
+    table = pd.concat([predictions_of(right, target, model, size) for model, size in runs])
+    terms = odds_ratios(table).set_index("term")
+    assert terms["odds_ratio"].iloc[1:].tolist() == pytest.approx([1, 1, 1])
+    assert terms[["low", "high", "p"]].iloc[1:].isna().all(axis=None)
+    assert not recwarn.list
 
 
 def test_one_patient_is_no_cluster():

@@ -42,14 +42,16 @@ def test_small_p_values_keep_three_decimals(p, text):
 
 def test_a_table_puts_intervals_into_one_column():
     table = pd.DataFrame({"auc": [0.7], "auc_low": [0.6], "auc_high": [0.8], "holm_p": [0.0001]})
-    html = show_statistics(table, "a label", "nothing", {"auc": "auc"}).data
+    html = show_statistics(table, "a label", {"auc": "auc"}).data
     assert "0.70 [0.60, 0.80]" in html
     assert "&lt; 0.001" in html
     assert "auc low" not in html
 
 
 def test_an_empty_table_is_a_sentence():
-    assert show_statistics(pd.DataFrame(), "a label", "Nothing here.").data == "Nothing here."
+    assert (
+        show_statistics(pd.DataFrame(), "a label", nothing="Nothing here.").data == "Nothing here."
+    )
 
 
 def test_differences_are_counted_by_the_side_of_zero():

@@ -45,7 +45,7 @@ def finished(tmp_path_factory):
     """A finished study: its data folder and the log of its run."""
     folder = tmp_path_factory.mktemp("study")
     write_tree(folder / "tree")
-    done = snakemake(folder / "data", folder / "tree", "models", "explorer")
+    done = snakemake(folder / "data", folder / "tree", "models", "explorer", "statistics")
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "data", done.stdout
 
@@ -56,7 +56,7 @@ def study(finished, monkeypatch) -> Study:
     return Study.load("lesion_crops", SETTINGS)
 
 
-def test_all_five_notebooks_are_executed(study):
+def test_all_notebooks_are_executed(study):
     names = {path.stem for path in (study.run_folder / "notebooks").glob("*.ipynb")}
     assert names == {
         "01_cohort",
@@ -90,12 +90,12 @@ def test_no_notebook_shows_a_warning(study):
 
 def test_figures_and_tables_have_their_data_beside_them(study):
     names = {path.name for path in (study.run_folder / "tables").glob("*.csv")}
-    assert {"table_3.csv", "figures_6_7.csv"} <= names
+    assert {"table_3.csv", "figures_6_7.csv", "comparison.csv"} <= names
 
 
 def test_a_second_call_runs_nothing(finished, study, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in study.run_folder.rglob("*.ipynb")}
-    done = snakemake(finished[0], finished[0].parent / "tree", "models", "explorer")
+    done = snakemake(finished[0], finished[0].parent / "tree", "models", "explorer", "statistics")
     assert done.returncode == 0
     assert before == {path: path.stat().st_mtime_ns for path in before}
 

@@ -61,16 +61,17 @@ def ranked_pairs(
     positive, negative = (patients.index[patients == label] for label in (1, 0))
     if positive.empty or negative.empty:
         return (float("nan"),) * 3
-    won = np.zeros((len(positive), len(negative)))
-    pairs = np.zeros_like(won)
-    for _, half in predictions.groupby("seed"):
-        first, second = (half[half["target"] == label] for label in (1, 0))
-        rows, columns = _blocks(first, positive), _blocks(second, negative)
-        difference = np.subtract.outer(
-            first["probability"].to_numpy(), second["probability"].to_numpy()
-        )
-        won += rows.T @ ((np.sign(difference) + 1) / 2) @ columns
-        pairs += np.outer(rows.sum(axis=0), columns.sum(axis=0))
+    is_positive = predictions["target"].to_numpy() == 1
+    probability = predictions["probability"].to_numpy()
+    row, column = (group.get_indexer(predictions["patient"]) for group in (positive, negative))
+    won, pairs = np.zeros((2, len(positive) * len(negative)))
+    for places in predictions.groupby("seed").indices.values():
+        first, second = places[is_positive[places]], places[~is_positive[places]]
+        outcome = np.sign(np.subtract.outer(probability[first], probability[second])) / 2 + 0.5
+        cell = np.add.outer(row[first] * len(negative), column[second]).ravel()
+        won += np.bincount(cell, outcome.ravel(), minlength=len(won))
+        pairs += np.bincount(cell, minlength=len(won))
+    won, pairs = (counts.reshape(len(positive), len(negative)) for counts in (won, pairs))
     target = np.repeat([1, 0], [len(positive), len(negative)])
     weights = bootstrap_weights(target, replicates, seed)
     left, right = weights[:, target == 1], weights[:, target == 0]
@@ -115,11 +116,6 @@ def reliability(predictions: pd.DataFrame, bins: int = BINS) -> pd.DataFrame:
             )
         )
     return pd.concat(curves, ignore_index=True)
-
-
-def _blocks(half: pd.DataFrame, patients: pd.Index) -> np.ndarray:
-    """Which patient each slice is of, (slices, patients), as 0 and 1."""
-    return (half["patient"].to_numpy()[:, None] == patients.to_numpy()).astype(float)
 
 
 def _share(name: str, answers: pd.DataFrame) -> dict:

@@ -1,5 +1,7 @@
 """One model for a whole study: how the odds of a right answer change with model and images."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import statsmodels.api as sm
@@ -8,7 +10,10 @@ from ubc_lib.checks import check_predictions
 from ubc_lib.errors import InputError
 from ubc_lib.study import MODEL_NAMES
 
-COLUMNS = ["term", "odds_ratio", "low", "high", "p"]
+# Fitted probabilities closer to 0 or 1 mean that the odds are infinite.
+SEPARATED = 1e-4
+# Standard errors that are rounding alone, as where both models answer alike.
+NO_VARIATION = 1e-6
 
 
 def odds_ratios(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -19,7 +24,9 @@ def odds_ratios(predictions: pd.DataFrame) -> pd.DataFrame:
     left out. Working correlation: independence; variances are the robust ones, which are somewhat
     small below 50 patients. `correct` enters as the fraction that it is. All slices and seeds of a
     patient are one cluster; the trained networks count as given.
-    Columns term, odds_ratio, low, high (95 %), p; no rows where all answers are right, or wrong.
+    Columns term, odds_ratio, low, high (95 %), p; all NaN where a model or a size is all but
+    always right, or wrong, which leaves no finite odds; no interval where a term does not vary
+    between patients.
 
     predictions: see `Runs.predictions`; InputError where `check_predictions` refuses them, or they
     are of fewer than two patients.
@@ -35,27 +42,32 @@ def odds_ratios(predictions: pd.DataFrame) -> pd.DataFrame:
     cells = predictions.groupby(["patient", "model", "images_per_class"], as_index=False).agg(
         correct=("correct", "mean"), slices=("correct", "size")
     )
-    if predictions["correct"].nunique() == 1 and predictions["correct"].iloc[0] in (0, 1):
-        return pd.DataFrame(columns=COLUMNS)
     terms = _terms(cells)
-    fitted = sm.GEE(
-        cells["correct"].to_numpy(),
-        terms.to_numpy(),
-        groups=cells["patient"].to_numpy(),
-        family=sm.families.Binomial(),
-        cov_struct=sm.cov_struct.Independence(),
-        weights=cells["slices"].to_numpy(),
-    ).fit(cov_type="robust")
-    low, high = np.exp(fitted.conf_int()).T
-    return pd.DataFrame(
-        {
-            "term": terms.columns,
-            "odds_ratio": np.exp(fitted.params),
-            "low": low,
-            "high": high,
-            "p": fitted.pvalues,
-        }
-    )
+    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
+        # Answers that separate are seen below.
+        warnings.simplefilter("ignore")
+        fitted = sm.GEE(
+            cells["correct"].to_numpy(),
+            terms.to_numpy(),
+            groups=cells["patient"].to_numpy(),
+            family=sm.families.Binomial(),
+            cov_struct=sm.cov_struct.Independence(),
+            weights=cells["slices"].to_numpy(),
+        ).fit(cov_type="robust")
+        low, high = np.exp(fitted.conf_int()).T
+        table = pd.DataFrame(
+            {
+                "odds_ratio": np.exp(fitted.params),
+                "low": low,
+                "high": high,
+                "p": fitted.pvalues,
+            }
+        )
+        table.loc[~(fitted.bse > NO_VARIATION), ["low", "high", "p"]] = np.nan
+    if fitted.fittedvalues.min() < SEPARATED or fitted.fittedvalues.max() > 1 - SEPARATED:
+        table[:] = np.nan
+    table.insert(0, "term", terms.columns)
+    return table
 
 
 def _terms(cells: pd.DataFrame) -> pd.DataFrame:

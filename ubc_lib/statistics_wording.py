@@ -9,7 +9,7 @@ from ubc_lib.wording import ABSENT, show
 
 
 def show_statistics(
-    table: pd.DataFrame, label: str, nothing: str, intervals: dict[str, str] | None = None
+    table: pd.DataFrame, label: str, intervals: dict[str, str] | None = None, nothing: str = ""
 ) -> HTML | Markdown:
     """A table with its intervals in brackets, or where it has no rows the sentence `nothing`.
 
@@ -38,8 +38,8 @@ def show_comparison(table: pd.DataFrame) -> HTML | Markdown:
     return show_statistics(
         shown.dropna(subset="difference"),
         "Differences between the models at each size",
-        "Nothing to compare: no size has runs of both models.",
         {"difference": ""},
+        nothing="Nothing to compare: no size has runs of both models.",
     )
 
 
