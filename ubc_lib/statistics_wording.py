@@ -78,10 +78,16 @@ def tell_saved(table: pd.DataFrame) -> Markdown:
         )
     row = known.iloc[-1]
     ratio = interval_text(row["ratio"], row["ratio_low"], row["ratio_high"])
+    several = table[["ratio_low", "ratio_high"]].notna().any(axis=None)
     return Markdown(
         f"For the accuracy that UBC-ResNet34 reaches with {row['images_per_class']:.0f} images per "
         f"class, {row['accuracy']:.2f}, ResNet34 needs **{ratio}** times as many. Above 1 the mask "
-        f"saves images; a dash is an end beyond the sizes trained."
+        "saves images; "
+        + (
+            "a dash is an end beyond the sizes trained."
+            if several
+            else "one seed cannot say how sure that is."
+        )
     )
 
 
