@@ -72,7 +72,7 @@ rule results:
 
 rule statistics:
     input:
-        expand(rules.train.output, model=study.models, seed=study.seeds),
+        expand(rules.train.output, model=study.models, seed=study.all_seeds),
         notebook="notebooks/06_statistics.ipynb",
     output:
         NOTEBOOKS / "06_statistics.ipynb",

@@ -14,12 +14,12 @@ def runs_reaching(epochs, reached=None):
 def test_quartiles_by_hand():
     row = plateau_table(runs_reaching([10, 40, 20, 30, 50])).iloc[0]
     assert (row["lower_quartile"], row["median"], row["upper_quartile"]) == (20, 30, 40)
-    assert (row["runs"], row["reached"]) == (5, 1)
+    assert (row["runs"], row["reached"]) == (5, 5)
 
 
 def test_a_run_that_did_not_reach_it_counts_as_the_latest():
     table = plateau_table(runs_reaching([10.0, None, 30.0, 99.0], [True, False, True, False]))
-    assert table["reached"].tolist() == [0.5, 0.5]
+    assert table["reached"].tolist() == [2, 2]
     assert table["median"].tolist() == [30, 30]
     assert table["upper_quartile"].isna().all()
 

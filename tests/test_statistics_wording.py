@@ -8,7 +8,7 @@ from tests.prediction_samples import random_predictions
 from ubc_lib.comparison import compare_models
 from ubc_lib.efficiency import LearningCurves, images_saved
 from ubc_lib.statistics_wording import (
-    interval_text,
+    estimate_text,
     p_text,
     show_comparison,
     show_statistics,
@@ -30,7 +30,7 @@ NAN = float("nan")
     ],
 )
 def test_an_interval_stands_in_brackets(numbers, text):
-    assert interval_text(*numbers) == text
+    assert estimate_text(*numbers) == text
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,10 @@ def dice_correlation(
 
     Rows by `over`: `sizes`, the means over seeds of each size, as in the paper's Figure 7, where
     both rise with the number of images whether or not one helps the other; `seeds`, the runs of
-    one size, where the images cannot explain it; `seeds of all sizes`, all runs with their size's
-    mean subtracted. Columns over, images_per_class (only for `seeds`), rho, low, high, n (points,
-    which the bootstrap draws); NaN below three points, or where either does not vary.
-    Runs without Dice, those of ResNet34, are left out; no rows where there are no others.
+    one size, where the images cannot explain it. Columns over, images_per_class (only for
+    `seeds`), rho, low, high, n (points, which the bootstrap draws); NaN below three points, or
+    where either does not vary. Runs without Dice, those of ResNet34, are left out; no rows where
+    there are no others.
 
     runs: see `Runs.runs`; InputError where `check_runs` refuses them.
     """
@@ -30,12 +30,8 @@ def dice_correlation(
     if drawn.empty:
         return pd.DataFrame(columns=COLUMNS)
     sizes = drawn.groupby("images_per_class")
-    centred = drawn[["accuracy", "dice"]] - sizes[["accuracy", "dice"]].transform("mean")
     points = [("sizes", np.nan, sizes[["accuracy", "dice"]].mean())]
     points += [("seeds", size, table) for size, table in sizes]
-    # One seed to a size leaves zeros, which say nothing.
-    several = sizes["dice"].transform("size") > 1
-    points.append(("seeds of all sizes", np.nan, centred[several]))
     rows = []
     for over, size, table in points:
         values = table[["accuracy", "dice"]].to_numpy()

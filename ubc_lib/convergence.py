@@ -12,7 +12,7 @@ PAPER_PLATEAU = {"resnet34": "20 (few images) to 60", "ubc_resnet34": "below 100
 def plateau_table(runs: pd.DataFrame) -> pd.DataFrame:
     """Epochs to the plateau of the training loss, by model: for each size and for all of them.
 
-    Columns model, images_per_class (missing: all), runs, reached (share of runs), median,
+    Columns model, images_per_class (missing: all), runs, reached (how many of the runs), median,
     lower_quartile, upper_quartile, paper (its words, in the rows of all sizes). A run that ended
     before its plateau counts as later than every other: a quartile among such is NaN. Quartiles are
     epochs of runs, never between two.
@@ -39,7 +39,7 @@ def _quartiles(runs: pd.DataFrame) -> dict:
     lower, median, upper = np.where(np.isfinite(cuts), cuts, np.nan)
     return {
         "runs": len(runs),
-        "reached": runs["reached"].mean(),
+        "reached": int(runs["reached"].sum()),
         "median": median,
         "lower_quartile": lower,
         "upper_quartile": upper,

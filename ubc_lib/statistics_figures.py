@@ -6,9 +6,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ubc_lib.comparison import PAPER_DIFFERENCE
 from ubc_lib.efficiency import LearningCurves, curve_band
 from ubc_lib.figures import DIAMOND, images_axis, legend_above
+from ubc_lib.quotes import PAPER_DIFFERENCE
 from ubc_lib.seed_noise import DIFFERENCE, accuracy_by_seed
 from ubc_lib.style import MODEL_COLOURS, NEUTRAL, WIDTH, model_label
 from ubc_lib.tables import PAPER_IMAGES_PER_CLASS

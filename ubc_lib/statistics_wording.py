@@ -3,7 +3,7 @@
 import pandas as pd
 from IPython.display import HTML, Markdown
 
-from ubc_lib.comparison import PAPER_DIFFERENCE
+from ubc_lib.quotes import PAPER_DIFFERENCE
 from ubc_lib.style import MODEL_LABELS
 from ubc_lib.wording import ABSENT, show
 
@@ -21,7 +21,7 @@ def show_statistics(
     lines = table.copy()
     for name, prefix in (intervals or {}).items():
         ends = [f"{prefix}_{end}".lstrip("_") for end in ("low", "high")]
-        lines[name] = [interval_text(*numbers) for numbers in table[[name, *ends]].to_numpy()]
+        lines[name] = [estimate_text(*numbers) for numbers in table[[name, *ends]].to_numpy()]
         lines = lines.drop(columns=ends)
     for name in lines.columns:
         if name == "p" or name.endswith("_p"):
@@ -77,7 +77,7 @@ def tell_saved(table: pd.DataFrame) -> Markdown:
             "no accuracy, or one of them has fewer than four sizes."
         )
     row = known.iloc[-1]
-    ratio = interval_text(row["ratio"], row["ratio_low"], row["ratio_high"])
+    ratio = estimate_text(row["ratio"], row["ratio_low"], row["ratio_high"])
     several = table[["ratio_low", "ratio_high"]].notna().any(axis=None)
     return Markdown(
         f"For the accuracy that UBC-ResNet34 reaches with {row['images_per_class']:.0f} images per "
@@ -91,7 +91,7 @@ def tell_saved(table: pd.DataFrame) -> Markdown:
     )
 
 
-def interval_text(value: float, low: float, high: float) -> str:
+def estimate_text(value: float, low: float, high: float) -> str:
     """'0.03 [−0.02, 0.08]', a dash for what is missing, no brackets where both ends are."""
     if pd.isna(value):
         return ABSENT
