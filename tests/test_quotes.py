@@ -20,6 +20,10 @@ def test_the_verdict_follows_from_the_interval_of_the_difference(interval, word)
     assert verdict(summary_of(difference_interval=list(interval))) == word
 
 
+def test_two_seeds_cannot_tell_whatever_the_interval():
+    assert verdict(summary_of(difference_interval=[0.02, 0.15], paired_seeds=2)) == "cannot tell"
+
+
 def test_a_study_of_one_model_quotes_the_other_as_not_run():
     summary = summary_of(difference=None, difference_interval=None)
     del summary["models"][BOOSTED]

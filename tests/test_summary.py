@@ -13,12 +13,12 @@ from ubc_lib.tables import table_3
 
 def summary_of(study, loaded, comparison=None) -> dict:
     table = table_3(study, loaded.runs, loaded.predictions)
-    return summarise(study, loaded, table, comparison)
+    return summarise(study, loaded, table, compared() if comparison is None else comparison)
 
 
 def compared(size: int = 4, **columns) -> pd.DataFrame:
     """A row of `comparison.compare_models`, of numbers that were never measured."""
-    row = {"images_per_class": size, "seeds": 2, "difference": 0.05}
+    row = {"images_per_class": size, "seeds": 3, "difference": 0.05}
     intervals = {"low": -0.01, "high": 0.08, "seeds_low": 0.01, "seeds_high": 0.09}
     return pd.DataFrame([row | intervals | columns])
 
@@ -46,16 +46,17 @@ def test_the_interval_of_the_difference_reaches_as_far_as_either_does(finished):
     summary = summary_of(finished, load_runs(finished), compared())
     assert summary["difference"] == 0.05
     assert summary["difference_interval"] == [-0.01, 0.09]
-    assert summary["paired_seeds"] == 2
+    assert summary["paired_seeds"] == 3
 
 
-def test_with_one_seed_the_interval_is_that_over_patients(finished):
-    one = compared(seeds=1, seeds_low=math.nan, seeds_high=math.nan)
-    summary = summary_of(finished, load_runs(finished), one)
+@pytest.mark.parametrize("seeds_high", [math.nan, 0.9])
+def test_with_few_seeds_the_interval_is_that_over_patients(finished, seeds_high):
+    few = compared(seeds=2, seeds_high=seeds_high)
+    summary = summary_of(finished, load_runs(finished), few)
     assert summary["difference_interval"] == [-0.01, 0.08]
 
 
-@pytest.mark.parametrize("comparison", [None, compared(size=2), compared(difference=math.nan)])
+@pytest.mark.parametrize("comparison", [compared(size=2), compared(difference=math.nan)])
 def test_without_a_pair_at_the_largest_size_there_is_no_difference(finished, comparison):
     summary = summary_of(finished, load_runs(finished), comparison)
     assert summary["difference"] is summary["difference_interval"] is None
@@ -63,7 +64,8 @@ def test_without_a_pair_at_the_largest_size_there_is_no_difference(finished, com
 
 def test_missing_runs_are_counted_and_a_missing_model_left_out():
     study = tiny_study()
-    summary = summary_of(study, tidy([made_record(study, "resnet34", 4)]))
+    loaded = tidy([made_record(study, "resnet34", 4)])
+    summary = summary_of(study, loaded, compared(difference=math.nan))
     assert summary["missing_runs"] == 5
     assert summary["difference"] is None
     assert "ubc_resnet34: no finished run" in summary_lines(summary)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ubc_lib.quotes import PAPER_DIFFERENCE, interval_text, signed_text, verdict
 from ubc_lib.style import MODEL_LABELS
-from ubc_lib.summary import read_summary
+from ubc_lib.summary import ENOUGH_SEEDS, read_summary
 
 BASELINE, BOOSTED = MODEL_LABELS
 REPRODUCED, NOT_REPRODUCED, CANNOT_TELL = "reproduced", "not reproduced", "cannot tell"
@@ -183,8 +183,9 @@ CLAIMS = (
         "The boosted classifier is more accurate at 190 images per class",
         "0.81 ± 0.04 against 0.71 ± 0.05, so +0.10 (Table 3)",
         "*Reproduced* if the 95 % interval of the difference lies above zero and reaches the "
-        "paper's +0.10; *not reproduced* if it ends below +0.10; otherwise *cannot tell*. The "
-        "interval is the wider reach of two: over patients, and over seeds.",
+        "paper's +0.10; *not reproduced* if it ends below +0.10; otherwise, and with fewer than "
+        f"{ENOUGH_SEEDS} seeds, *cannot tell*. The interval reaches as far as either of two does, "
+        "one over patients and one over seeds.",
         _difference,
     ),
     Claim(

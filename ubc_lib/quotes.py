@@ -4,7 +4,7 @@ Everything here takes the dictionary of `summary.json`, so no result is ever typ
 """
 
 from ubc_lib.style import MODEL_LABELS
-from ubc_lib.summary import accuracy_text
+from ubc_lib.summary import ENOUGH_SEEDS, accuracy_text
 
 BASELINE, BOOSTED = MODEL_LABELS
 ABSENT = "not run"
@@ -23,8 +23,10 @@ VERDICTS = {
         "результат не воспроизведён: интервал разности не достигает +0,10 из статьи",
     ),
     "cannot tell": (
-        "the interval of the difference holds zero and the paper's +0.10",
-        "судить нельзя: интервал разности содержит и ноль, и +0,10 из статьи",
+        "the interval of the difference holds zero and the paper's +0.10, or there are fewer than "
+        f"{ENOUGH_SEEDS} seeds",
+        "судить нельзя: интервал разности содержит и ноль, и +0,10 из статьи, или запусков с "
+        f"разными начальными числами меньше {ENOUGH_SEEDS}",
     ),
     "not complete": (
         "one of the models has no finished run, so there is nothing to compare yet",
@@ -46,9 +48,11 @@ SCOPES = {
 
 
 def verdict(summary: dict) -> str:
-    """Which of `VERDICTS` holds: by the interval of the difference alone, never by taste."""
+    """Which of `VERDICTS` holds: by the interval and the number of seeds, never by taste."""
     if summary["difference"] is None:
         return "not complete"
+    if summary["paired_seeds"] < ENOUGH_SEEDS:
+        return "cannot tell"
     low, high = summary["difference_interval"]
     if high < PAPER_DIFFERENCE:
         return "not reproduced"

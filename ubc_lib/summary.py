@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ubc_lib.results import Runs  # which imports torch, and pages are built without it
 
 INTERVAL = ("accuracy", "low", "high")
+ENOUGH_SEEDS = 3  # with two, an interval over seeds spans nearly everything
 COHORTS = {
     "phantom": "synthetic phantoms",
     "brats": "patients of a BraTS tree",
@@ -24,16 +25,13 @@ COHORTS = {
 }
 
 
-def summarise(
-    study: Study, loaded: Runs, table: pd.DataFrame, comparison: pd.DataFrame | None
-) -> dict:
+def summarise(study: Study, loaded: Runs, table: pd.DataFrame, comparison: pd.DataFrame) -> dict:
     """The headline of a study: what the tables say of its largest size.
 
     table: see `tables.table_3`; accuracies are means over seeds, and their Wilson intervals count
-    the slices of one test half. comparison: see `comparison.compare_models`; None where the study
-    has not run both models. `difference` is of the seeds that both models have (None without), and
-    its interval reaches as far as that over patients or that over seeds does. `minutes` add up all
-    runs.
+    the slices of one test half. comparison: see `comparison.compare_models`. `difference` is of the
+    seeds that both models have (None without); its interval is that over patients or, from
+    `ENOUGH_SEEDS` on, reaches as far as that or the one over seeds does. `minutes` add up all runs.
     """
     runs, largest = loaded.runs, max(study.images_per_class)
     rows = table.set_index("model")
@@ -71,20 +69,16 @@ def summarise(
     }
 
 
-def _difference(comparison: pd.DataFrame | None, largest: int) -> dict:
-    absent = {"difference": None, "difference_interval": None, "paired_seeds": 0}
-    if comparison is None:
-        return absent
+def _difference(comparison: pd.DataFrame, largest: int) -> dict:
     rows = comparison[comparison["images_per_class"] == largest].dropna(subset="difference")
     if rows.empty:
-        return absent
+        return {"difference": None, "difference_interval": None, "paired_seeds": 0}
     row = rows.iloc[0]
+    over_seeds = row["seeds"] >= ENOUGH_SEEDS
+    ends = [["low", "seeds_low"], ["high", "seeds_high"]] if over_seeds else [["low"], ["high"]]
     return {
         "difference": float(row["difference"]),
-        "difference_interval": [
-            float(row[["low", "seeds_low"]].min()),
-            float(row[["high", "seeds_high"]].max()),
-        ],
+        "difference_interval": [float(row[ends[0]].min()), float(row[ends[1]].max())],
         "paired_seeds": int(row["seeds"]),
     }
 
