@@ -52,6 +52,8 @@ def fit_learning_curves(
     wide = accuracy_by_seed(runs).drop(columns=DIFFERENCE, errors="ignore")
     seeds = wide.index.unique("seed")
     drawn = generator(seed, "bootstrap").integers(len(seeds), size=(replicates, len(seeds)))
+    # Few seeds give few different draws, and a fit takes milliseconds.
+    different, draw = np.unique(np.sort(drawn, axis=1), axis=0, return_inverse=True)
     fitted, refitted = {}, {}
     for model in wide.columns:
         by_seed = wide[model].unstack("images_per_class").reindex(seeds).dropna(axis=1, how="all")
@@ -59,8 +61,10 @@ def fit_learning_curves(
             continue
         sizes, values = by_seed.columns.to_numpy(float), by_seed.to_numpy()
         fitted[model] = _fit(sizes, values, START)
-        again = [_fit(sizes, values[rows], fitted[model]) for rows in drawn if len(seeds) > 1]
-        refitted[model] = np.array(again).reshape(-1, len(START))
+        refitted[model] = np.empty((0, len(START)))
+        if len(seeds) > 1:
+            again = [_fit(sizes, values[rows], fitted[model]) for rows in different]
+            refitted[model] = np.array(again)[draw]
     return LearningCurves(np.sort(runs["images_per_class"].unique()), fitted, refitted)
 
 
