@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import os
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from ubc_lib.errors import InputError
 from ubc_lib.files import atomic_path
 from ubc_lib.progress import progress_bar
 from ubc_lib.study import Study
-from ubc_lib.volumes import BRATS_LABELS, Volume, read_volume
+from ubc_lib.volumes import BRATS_LABELS, LARGEST_SIDE, Volume, read_volume
 
 # The settings that the arrays depend on; the others may change without reading volumes again.
 DATA_SETTINGS = (
@@ -75,7 +74,7 @@ def load_slices(study: Study) -> Slices:
 def make_slices(study: Study) -> Slices:
     """Read every volume of the cohort and take from each patient the slices with most lesion."""
     patients = [rows for _, rows in read_cohort(study).groupby("patient", sort=True)]
-    work = Parallel(n_jobs=os.cpu_count(), return_as="generator")(
+    work = Parallel(n_jobs=-1, return_as="generator")(
         delayed(patient_slices)(rows, study) for rows in patients
     )
     made = list(progress_bar(work, total=len(patients), unit="patient", label="slices"))
@@ -183,7 +182,7 @@ def _lesion_box(volume: Volume, box_mm: float) -> list[tuple[int, int, int]]:
     components, _ = ndimage.label(volume.mask)
     largest = np.bincount(components.ravel())[1:].argmax()
     _, *bounds = ndimage.find_objects(components)[largest]
-    lengths = [max(1, round(box_mm / pixel)) for pixel in volume.pixel_mm]
+    lengths = [max(1, round(min(box_mm / pixel, LARGEST_SIDE))) for pixel in volume.pixel_mm]
     return [
         (axis, (bound.start + bound.stop - length) // 2, length)
         for axis, (bound, length) in enumerate(zip(bounds, lengths, strict=True), start=1)

@@ -14,6 +14,7 @@ from ubc_lib.device import autocast, choose_precision, memory_format
 from ubc_lib.errors import InputError
 from ubc_lib.evaluation import EVALUATIONS_AVERAGED, Prediction, plateau_epoch, predict
 from ubc_lib.files import atomic_path
+from ubc_lib.interruption import stop, stop_asked
 from ubc_lib.losses import joint_loss
 from ubc_lib.seeds import generator
 from ubc_lib.slices import Slices
@@ -86,7 +87,7 @@ def fit(
     The order of images depends on `seed` and the epoch alone. With a `checkpoint` path, training
     resumes from it if it was written under the same `identity`, exactly as if it had not stopped.
     `on_epoch` is told how many images have been trained since it was last called.
-    Raises InputError when the loss is no longer a finite number.
+    Raises InputError when the loss is no longer a finite number, or after SIGTERM.
     """
     device = train.images.device
     precision = choose_precision(study.precision, device)
@@ -115,9 +116,12 @@ def fit(
             )
         progress.history.append(row | {"seconds": time.monotonic() - started})
         on_epoch(len(train))
-        if checkpoint and time.monotonic() - saved >= checkpoint_seconds:
+        leaving = stop_asked() and not progress.is_finished(study)
+        if checkpoint and (leaving or time.monotonic() - saved >= checkpoint_seconds):
             _save(checkpoint, identity, model, optimizer, progress)
             saved = time.monotonic()
+        if leaving:
+            stop(epoch)
     return progress
 
 

@@ -1,0 +1,81 @@
+"""What a study costs: time and memory of its jobs, from rates fitted to measured runs.
+
+A job is one model and one seed across all subset sizes. Only runs on a CPU have been measured, one
+thread each; for a GPU the same numbers are a generous upper estimate.
+"""
+
+import math
+
+import pandas as pd
+from scipy.optimize import nnls
+
+from ubc_lib.study import ROOT, Study
+
+RATES = ROOT / "data" / "cost" / "rates.csv"
+WORK = ["steps", "trained_megapixels", "tested_megapixels"]
+STARTUP_MINUTES = 5  # of a job: environment, notebook and slices, also from a slow shared folder
+
+
+def work(  # noqa: PLR0913
+    images_per_class, epochs, batch_size: int, image_size: int, n_test, evaluate_every: int
+) -> pd.DataFrame:
+    """What the time of runs grows with: optimiser steps, and pixels trained on and tested on.
+
+    Numbers or columns of equal length in, one row per run and the columns of `WORK` out.
+    """
+    images = 2 * pd.Series(images_per_class).reset_index(drop=True)
+    epochs, megapixels = pd.Series(epochs).reset_index(drop=True), image_size**2 / 1e6
+    tested = (epochs // evaluate_every) * pd.Series(n_test).reset_index(drop=True)
+    return pd.DataFrame(
+        {
+            "steps": epochs * -(-images // batch_size),
+            "trained_megapixels": epochs * images * megapixels,
+            "tested_megapixels": tested * megapixels,
+        }
+    )
+
+
+def fit_rates(runs: pd.DataFrame) -> pd.DataFrame:
+    """Seconds per unit of `WORK` for each model, by least squares of the relative error.
+
+    runs: columns of `WORK`, model and seconds, one row per measured run. Rates are not negative.
+    """
+    rows = []
+    for model, measured in runs.groupby("model"):
+        relative = measured[WORK].div(measured["seconds"], axis=0)
+        rates, _ = nnls(relative.to_numpy(), [1.0] * len(relative))
+        rows.append({"model": model, **dict(zip(WORK, rates, strict=True))})
+    return pd.DataFrame(rows)
+
+
+def predict_seconds(rates: pd.DataFrame, runs: pd.DataFrame) -> pd.Series:
+    """Seconds that runs should take. runs: columns of `WORK` and model; rates: see `fit_rates`."""
+    per_unit = rates.set_index("model").loc[runs["model"], WORK].to_numpy()
+    return (runs[WORK] * per_unit).sum(axis=1)
+
+
+def job_seconds(study: Study, model: str, rates: pd.DataFrame | None = None) -> float:
+    """Expected seconds of a job that trains every epoch of every size on one CPU thread."""
+    rates = read_rates() if rates is None else rates
+    sizes = pd.Series(study.images_per_class)
+    runs = work(
+        sizes,
+        pd.Series(study.epochs, index=sizes.index),
+        study.batch_size,
+        study.image_size,
+        pd.Series(study.patients_per_class * study.slices_per_patient, index=sizes.index),
+        study.evaluate_every,
+    ).assign(model=model)
+    return float(predict_seconds(rates, runs).sum())
+
+
+def job_minutes(study: Study, model: str) -> int:
+    """Minutes to ask a cluster for, with the safety factor that measured runs call for."""
+    rates = read_rates()
+    factor = float(rates["safety_factor"].max())
+    return math.ceil(STARTUP_MINUTES + factor * job_seconds(study, model, rates) / 60)
+
+
+def read_rates() -> pd.DataFrame:
+    """The committed rates, see `fit_rates`, with the safety factor in a column of its own."""
+    return pd.read_csv(RATES)
