@@ -43,6 +43,7 @@ class Study(BaseModel):
 
     cohort: Literal["phantom", "brats", "manifest"]
     cohort_root: Path | None = None
+    outside_paths: bool = False  # whether a manifest may name files outside its folder
     positive_label: str = "HGG"
     patients_per_class: Annotated[int, Field(ge=2)] = 76
     slices_per_patient: PositiveInt = 5
