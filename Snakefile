@@ -58,7 +58,7 @@ rule train:
     resources:
         mem_mb=study.memory_mb,
         gpu=int(NEEDS_GPU),
-        runtime=lambda wildcards, attempt: attempt * job_minutes(study, wildcards.model),
+        runtime=lambda run, attempt: attempt * job_minutes(study, run.model, int(run.seed)),
     shell:
         RUN + " model={wildcards.model} seed={wildcards.seed}"
 

@@ -16,7 +16,7 @@ WORK = ["steps", "trained_megapixels", "tested_megapixels"]
 STARTUP_MINUTES = 5  # of a job: environment, notebook and slices, also from a slow shared folder
 
 
-def work(  # noqa: PLR0913
+def work(
     images_per_class, epochs, batch_size: int, image_size: int, n_test, evaluate_every: int
 ) -> pd.DataFrame:
     """What the time of runs grows with: optimiser steps, and pixels trained on and tested on.
@@ -54,10 +54,9 @@ def predict_seconds(rates: pd.DataFrame, runs: pd.DataFrame) -> pd.Series:
     return (runs[WORK] * per_unit).sum(axis=1)
 
 
-def job_seconds(study: Study, model: str, rates: pd.DataFrame | None = None) -> float:
+def job_seconds(study: Study, model: str, seed: int, rates: pd.DataFrame) -> float:
     """Expected seconds of a job that trains every epoch of every size on one CPU thread."""
-    rates = read_rates() if rates is None else rates
-    sizes = pd.Series(study.images_per_class)
+    sizes = pd.Series(study.sizes_of(seed))
     runs = work(
         sizes,
         pd.Series(study.epochs, index=sizes.index),
@@ -69,11 +68,11 @@ def job_seconds(study: Study, model: str, rates: pd.DataFrame | None = None) -> 
     return float(predict_seconds(rates, runs).sum())
 
 
-def job_minutes(study: Study, model: str) -> int:
+def job_minutes(study: Study, model: str, seed: int) -> int:
     """Minutes to ask a cluster for, with the safety factor that measured runs call for."""
     rates = read_rates()
     factor = float(rates["safety_factor"].max())
-    return math.ceil(STARTUP_MINUTES + factor * job_seconds(study, model, rates) / 60)
+    return math.ceil(STARTUP_MINUTES + factor * job_seconds(study, model, seed, rates) / 60)
 
 
 def read_rates() -> pd.DataFrame:

@@ -14,12 +14,13 @@ from torch import nn
 from ubc_lib.errors import InputError
 from ubc_lib.files import atomic_path
 from ubc_lib.models import build_model
+from ubc_lib.record_format import check_format
 from ubc_lib.study import Study
 
 # Settings that say which runs there are, where they run, or what people should know of them; the
 # others decide what a run computes.
 GRID_SETTINGS = {
-    *("title", "cohort_root", "volumes", "device", "threads"),
+    *("title", "cohort_root", "outside_paths", "volumes", "device", "threads"),
     *("models", "images_per_class", "seeds", "more_seeds", "more_seeds_at"),
 }
 KEYS = ["model", "images_per_class", "seed"]
@@ -73,12 +74,13 @@ def read_record(path: Path | zipfile.Path) -> dict:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         checksum = record.pop("checksum")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # whatever a parser makes of damaged text
         raise InputError(
             f"The record {path} is damaged ({error}). Delete it to run it again."
         ) from error
     if checksum != _checksum(record):
         raise InputError(f"The record {path} was altered. Delete it to run it again.")
+    check_format(record, str(path))
     return record
 
 
