@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -53,15 +54,21 @@ class Slurm:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.environment = os.environ | {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": SBIN}
-        for name in ("state", "spool"):
+        configuration, programs = folder / "slurm.conf", folder / "bin"
+        self.environment = os.environ | {"SLURM_CONF": str(configuration)}
+        self.environment["PATH"] = f"{programs}:{Path(sys.executable).parent}:{SBIN}"
+        for name in ("state", "spool", "bin"):
             (folder / name).mkdir()
+        # Within a job the executor forgets where this SLURM's configuration is.
+        srun = programs / "srun"
+        srun.write_text(f'#!/bin/sh\nSLURM_CONF={configuration} exec {shutil.which("srun")} "$@"\n')
+        srun.chmod(0o755)
         key = folder / "munge.key"
         key.write_bytes(os.urandom(1024))
         key.chmod(0o600)
         folder.chmod(0o755)
         host, ports = socket.gethostname().partition(".")[0], _free_ports(2)
-        (folder / "slurm.conf").write_text(
+        configuration.write_text(
             CONFIGURATION.format(
                 host=host,
                 folder=folder,
@@ -84,7 +91,8 @@ class Slurm:
         self.call("munged", "--force", *arguments)
         self.call("slurmctld")
         self.call("slurmd")
-        self.wait_for(lambda: "idle" in self.call("sinfo", "--noheader", "--format=%T", check=False))
+        state = "sinfo", "--noheader", "--format=%T"
+        self.wait_for(lambda: "idle" in self.call(*state, check=False))
 
     def stop(self) -> None:
         """End all daemons and whatever jobs are left."""

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import tiny_study, write_tree
+from tests.conftest import tiny_study
 from tests.test_run import without_time
 from ubc_lib import run
 from ubc_lib.cohort import read_brats
@@ -23,7 +24,8 @@ from ubc_lib.study import ROOT, Study
 
 SETTINGS = (
     "name=tiny patients_per_class=4 slices_per_patient=2 image_size=32 images_per_class=[2] "
-    "seeds=[0] more_seeds=[] more_seeds_at=[] models=[resnet34] epochs=60 evaluate_every=10 batch_size=4 device=cpu"
+    "seeds=[0] more_seeds=[] more_seeds_at=[] models=[resnet34] "
+    "epochs=60 evaluate_every=10 batch_size=4 device=cpu"
 )
 TRAIN = (
     "from pathlib import Path; from tests.conftest import tiny_study; "
@@ -133,6 +135,29 @@ def children(pid: int) -> list[int]:
 
 
 @pytest.mark.slow
+def test_killed_snakemake_costs_nothing(tree, process, data):
+    """Its jobs train on; the next call waits for their runs and takes them over."""
+    study = Study.load("lesion_crops", SETTINGS, tree)
+    load_slices(study)
+    notebooks = study.run_folder / "notebooks"
+    notebooks.mkdir()
+    (notebooks / "01_cohort.ipynb").write_text("{}")
+    target = notebooks / "03_train-resnet34-seed0.ipynb"
+    command = [
+        *("snakemake", str(target), "--cores", "1", "--nolock", "--rerun-incomplete"),
+        *("--config", "study=lesion_crops", f"settings={SETTINGS}"),
+    ]
+    killed = process(*command)
+    until(training_of(study), killed)
+    killed.kill()
+    again = process(*command)
+    said, _ = again.communicate(timeout=180)
+    assert again.returncode == 0, said
+    assert target.exists()
+    assert comparable(read_record(record_path(study, "resnet34", 2, 0))) == uninterrupted(study)
+
+
+@pytest.mark.slow
 def test_two_processes_on_one_run_train_it_once(tree, process):
     study = tiny_study(tree, epochs=60, images_per_class=(2,))
     load_slices(study)
@@ -142,3 +167,88 @@ def test_two_processes_on_one_run_train_it_once(tree, process):
     assert ends[0] == ends[1]  # the seconds of training in it are those of one training
     assert all(one.returncode == 0 for one in both)
     assert comparable(read_record(record_path(study, "resnet34", 2, 0))) == uninterrupted(study)
+
+
+def test_a_lost_gpu_ends_its_run_and_the_next_one_tries(study, monkeypatch, capsys):
+    """Simulated by the error that torch raises."""
+    fit = run.fit
+
+    def fit_on_failing_gpu(model, train, *rest, **options):
+        if len(train) == 4:
+            raise RuntimeError("CUDA error: unspecified launch failure\nCompile with ...")
+        return fit(model, train, *rest, **options)
+
+    monkeypatch.setattr(run, "fit", fit_on_failing_gpu)
+    with pytest.raises(InputError, match=r"1 of 3 runs .*n002-seed0: the GPU failed .CUDA error"):
+        train_across_sizes(study, "resnet34", 0)
+    assert load_runs(study).runs["images_per_class"].tolist() == [1, 4]
+    monkeypatch.setattr(run, "fit", fit)
+    assert train_across_sizes(study, "resnet34", 0).runs["images_per_class"].tolist() == [1, 2, 4]
+
+
+def test_other_errors_of_torch_are_not_called_a_lost_gpu(study, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(run, "fit", broken)
+    with pytest.raises(RuntimeError, match="shapes"):
+        train_across_sizes(study, "resnet34", 0)
+
+
+def test_a_cohort_that_vanishes_while_it_is_read_is_named(tree, monkeypatch):
+    def stale(_):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr("ubc_lib.cohort.os.scandir", stale)
+    with pytest.raises(InputError, match=r"tree could not be read to its end \(Stale file handle"):
+        read_brats(tree)
+
+
+def test_a_cohort_may_vanish_once_its_slices_are_made(study, tree):
+    load_slices(study)
+    shutil.rmtree(tree)
+    assert len(train_across_sizes(study, "resnet34", 0).runs) == 3
+
+
+def test_a_folder_that_takes_no_files_is_named(tree, monkeypatch):
+    monkeypatch.setenv("UBC_DATA", "/proc/results")
+    with pytest.raises(InputError, match=r"/proc/results/.* could not be written"):
+        load_slices(tiny_study(tree))
+
+
+@pytest.mark.parametrize("kilobytes", [0, 1024], ids=["at the record", "at the checkpoint"])
+def test_a_full_disk_ends_a_run_with_a_message(study, monkeypatch, kilobytes):
+    """Simulated by the largest size that a file of this process may have."""
+    slices = load_slices(study)
+    if kilobytes:
+        monkeypatch.setitem(run.fit.__kwdefaults__, "checkpoint_seconds", 0.0)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024 * kilobytes, before[1]))
+    try:
+        with pytest.raises(InputError, match=r"could not be written \(File too large\).*make room"):
+            train_run(study, slices, "resnet34", 2, seed=0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list((study.run_folder / "records").glob("*"))
+    assert train_run(study, slices, "resnet34", 2, seed=0)["result"]["epochs_run"] == study.epochs
+
+
+@pytest.mark.parametrize("moment", [0, 2**33], ids=["1970", "2242"])
+def test_clocks_that_disagree_change_nothing(study, monkeypatch, moment):
+    before = train_across_sizes(study, "resnet34", 0).runs
+    for path in study.run_folder.rglob("*"):
+        os.utime(path, (moment, moment))
+    monkeypatch.setattr(run, "fit", None)
+    assert train_across_sizes(study, "resnet34", 0).runs.equals(before)
+
+
+def test_a_damaged_record_is_run_again_once_it_is_deleted(study):
+    whole = train_run(study, load_slices(study), "resnet34", 2, seed=0)
+    path = record_path(study, "resnet34", 2, 0)
+    path.write_text(path.read_text()[:-100])
+    with pytest.raises(InputError, match="Delete it to run it again"):
+        train_run(study, load_slices(study), "resnet34", 2, seed=0)
+    path.unlink()
+    assert comparable(train_run(study, load_slices(study), "resnet34", 2, seed=0)) == comparable(
+        whole
+    )

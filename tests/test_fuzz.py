@@ -93,7 +93,9 @@ def test_nifti_of_any_header(folder, data, field, packed):
         both.append(path)
     table = read_manifest_of(folder, *both)
     for view in ("lesion", "whole"):
-        study = tiny_study(cohort="manifest", view=view, slices_per_patient=1)
+        study = tiny_study(
+            cohort="manifest", view=view, slices_per_patient=1, images_per_class=(1,)
+        )
         reads_or_refuses(patient_slices, table, study)
 
 

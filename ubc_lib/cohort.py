@@ -104,7 +104,7 @@ def read_manifest(path: str | Path, outside_paths: bool = False) -> pd.DataFrame
     except (OSError, ValueError) as error:
         raise InputError(f"The manifest {path} cannot be read as CSV: {error}.") from error
     if not isinstance(table.index, pd.RangeIndex):
-        raise InputError(f"The manifest {path} has rows with more values than its first line names.")
+        raise InputError(f"The manifest {path} has rows with more values than its first line.")
     needed = ["patient", "label", "image", "mask"]
     missing = [column for column in needed if column not in table]
     if missing:

@@ -83,8 +83,9 @@ def execute(source: Path, target: Path, parameters: dict) -> None:
                 )
         except DeadKernelError:
             raise InputError(
-                f"{source.name}: its process was killed, by someone or for want of memory. Finished "
-                "runs are kept; run the same command again and it goes on from the last checkpoint."
+                f"{source.name}: its process was killed, by someone or for want of memory. "
+                "Finished runs are kept; run the same command again, and it goes on from the last "
+                "checkpoint."
             ) from None
         except papermill.PapermillExecutionError as error:
             temporary.replace(failed)

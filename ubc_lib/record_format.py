@@ -1,4 +1,4 @@
-"""What the record of a run must hold; a record may come from anyone, so nothing is taken on trust."""
+"""What the record of a run must hold; it may come from anyone, so nothing is taken on trust."""
 
 from typing import Any
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from ubc_lib.errors import InputError
@@ -188,10 +188,9 @@ def weights_path(study: Study, model: str) -> Path:
 
 def save_weights(network: nn.Module, path: Path) -> None:
     """Keep a trained network's weights."""
+    weights = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
     with atomic_path(path) as temporary:
-        save_file(
-            {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}, temporary
-        )
+        temporary.write_bytes(save(weights))
 
 
 def load_weights(study: Study, model: str) -> nn.Module | None:

@@ -4,13 +4,13 @@ import hashlib
 import json
 import math
 
-import filelock
 import numpy as np
 import pandas as pd
 
 from ubc_lib.device import choose_device, choose_precision, cpu_threads
 from ubc_lib.errors import InputError
 from ubc_lib.evaluation import reported_epochs
+from ubc_lib.files import locked
 from ubc_lib.interruption import DeviceLostError, device_loss_named, stopping_on_sigterm
 from ubc_lib.models import build_model, parameter_count
 from ubc_lib.progress import progress_bar
@@ -75,8 +75,7 @@ def train_run(
     """
     path = record_path(study, model, images_per_class, seed)
     checkpoint = study.run_folder / "checkpoints" / f"{path.stem}.pt"
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(checkpoint.with_suffix(".lock"))
+    lock = locked(checkpoint.with_suffix(".lock"))
     with lock, cpu_threads(study.threads), device_loss_named(path.stem):
         if not path.is_file():
             record, network = _train(

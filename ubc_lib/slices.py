@@ -8,7 +8,6 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
@@ -17,7 +16,7 @@ from scipy import ndimage
 
 from ubc_lib.cohort import read_cohort
 from ubc_lib.errors import InputError
-from ubc_lib.files import atomic_path
+from ubc_lib.files import atomic_path, locked
 from ubc_lib.progress import progress_bar
 from ubc_lib.study import Study
 from ubc_lib.volumes import BRATS_LABELS, LARGEST_SIDE, Volume, read_volume
@@ -64,8 +63,7 @@ def load_slices(study: Study) -> Slices:
     Raises InputError where the cohort cannot be used, or the file belongs to other settings.
     """
     path = study.run_folder / "slices.npz"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(path.with_suffix(".lock")):
+    with locked(path.with_suffix(".lock")):
         if not path.is_file():
             _save(make_slices(study), study, path)
     return _read(study, path)

@@ -1,5 +1,6 @@
 """The training loop of one run: one model on one subset, with checkpoints to resume from."""
 
+import io
 import math
 import time
 from collections.abc import Callable
@@ -187,8 +188,11 @@ def _save(path: Path, identity: str, model, optimizer, progress: Progress) -> No
         "history": progress.history,
         "predictions": predictions,
     }
+    # Through memory, since torch's own writer tells a full disk as an error of another kind.
+    written = io.BytesIO()
+    torch.save(state, written)
     with atomic_path(path) as temporary:
-        torch.save(state, temporary)
+        temporary.write_bytes(written.getbuffer())
 
 
 def _resume(path: Path | None, identity: str, model, optimizer) -> Progress:
