@@ -113,7 +113,7 @@ def tables_and_figures(study: Study, loaded) -> None:
     accuracy_by_images(loaded.runs)
     run_overview(study, loaded.runs)
     missing_runs(study, loaded.runs)
-    summarise(study, loaded, compared)
+    summarise(study, loaded, compared, None)
 
 
 def plan(settings: str) -> None:
