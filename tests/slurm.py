@@ -77,9 +77,7 @@ class Slurm:
                 node_port=ports[1],
             )
         )
-        (folder / "gres.conf").write_text(
-            "Name=gpu File=/dev/null\nName=gpu File=/dev/zero\n"
-        )
+        (folder / "gres.conf").write_text("Name=gpu File=/dev/null\nName=gpu File=/dev/zero\n")
 
     def start(self) -> None:
         """Start all daemons and wait until the node takes jobs."""

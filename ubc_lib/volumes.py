@@ -19,6 +19,7 @@ LARGEST_OFFSET = 2**24
 DEFLATE_RATIO = 1032  # no gzip file holds more bytes for each of its own
 CHANNELS = ("red", "green", "blue")
 
+
 @dataclass(frozen=True)
 class Volume:
     """An image and its lesion mask as axial slices in radiological view.
