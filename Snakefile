@@ -58,7 +58,9 @@ rule train:
     resources:
         mem_mb=study.memory_mb,
         gpu=int(NEEDS_GPU),
-        runtime=lambda run, attempt: attempt * job_minutes(study, run.model, int(run.seed)),
+        runtime=lambda run, attempt: (
+            attempt * job_minutes(study, run.model, study.sizes_of(int(run.seed)))
+        ),
     shell:
         RUN + " model={wildcards.model} seed={wildcards.seed}"
 

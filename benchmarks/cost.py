@@ -110,7 +110,11 @@ def hours(rates: pd.DataFrame) -> pd.DataFrame:
     }
     rows = []
     for name, study in studies.items():
-        jobs = [job_seconds(study, m, s, rates) for m in study.models for s in study.all_seeds]
+        jobs = [
+            job_seconds(study, model, study.sizes_of(seed), rates)
+            for model in study.models
+            for seed in study.all_seeds
+        ]
         on = {f"{n} at once": _makespan(jobs, n) / 3600 for n in MACHINES}
         rows.append({"study": name, "jobs": len(jobs), "longest job": max(jobs) / 3600, **on})
     return pd.DataFrame(rows)

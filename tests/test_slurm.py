@@ -19,7 +19,10 @@ SETTINGS = (
     "name=tiny patients_per_class=4 slices_per_patient=2 image_size=32 images_per_class=[2] "
     "seeds=[0,1,2] more_seeds=[] more_seeds_at=[] epochs=2 evaluate_every=1 batch_size=4 device=cpu"
 )
-LONG = SETTINGS.replace("[0,1,2]", "[0]").replace("epochs=2", "epochs=150")
+LONG = (
+    SETTINGS.replace("seeds=[0,1,2]", "seeds=[0]").replace("epochs=2", "epochs=100")
+    + " models=[resnet34]"
+)
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +97,27 @@ def test_a_study_gives_the_same_records_as_locally(cluster, local):
     assert snakemake.returncode == 0, log
     assert records_of(study) == expected
     assert len(expected) == 2 * 3
+
+
+def test_a_job_told_to_leave_and_a_lost_node_cost_no_run(cluster, local):
+    """SIGTERM, as SLURM sends it before the time limit, then SIGKILL of slurmd in mid-job."""
+    study, expected = local(LONG)
+    snakemake = through_slurm(cluster, study, LONG)
+    folder = study.run_folder / "checkpoints"
+    cluster.wait_for(lambda: list(folder.glob("*.lock")), seconds=120)
+    (first,) = running_jobs(cluster)
+    cluster.call("scancel", "--signal=TERM", first)
+    cluster.wait_for(lambda: running_jobs(cluster) not in ([], [first]), seconds=120)
+    assert list(folder.glob("*.pt"))
+
+    cluster.kill("slurmd", 9)
+    state = "sinfo", "--noheader", "--format=%T"
+    cluster.wait_for(lambda: "down" in cluster.call(*state), seconds=60)
+    cluster.call("slurmd")
+    log, _ = snakemake.communicate(timeout=240)
+    assert snakemake.returncode == 0, log
+    assert records_of(study) == expected
+
+
+def running_jobs(cluster) -> list[str]:
+    return cluster.call("squeue", "--noheader", "--states=RUNNING", "--format=%i").split()

@@ -5,7 +5,9 @@ thread each; for a GPU the same numbers are a generous upper estimate.
 """
 
 import math
+from functools import cache
 
+import numpy as np
 import pandas as pd
 from scipy.optimize import nnls
 
@@ -23,9 +25,8 @@ def work(
 
     Numbers or columns of equal length in, one row per run and the columns of `WORK` out.
     """
-    images = 2 * pd.Series(images_per_class).reset_index(drop=True)
-    epochs, megapixels = pd.Series(epochs).reset_index(drop=True), image_size**2 / 1e6
-    tested = (epochs // evaluate_every) * pd.Series(n_test).reset_index(drop=True)
+    images, epochs = 2 * np.asarray(images_per_class), np.asarray(epochs)
+    tested, megapixels = (epochs // evaluate_every) * np.asarray(n_test), image_size**2 / 1e6
     return pd.DataFrame(
         {
             "steps": epochs * -(-images // batch_size),
@@ -54,25 +55,20 @@ def predict_seconds(rates: pd.DataFrame, runs: pd.DataFrame) -> pd.Series:
     return (runs[WORK] * per_unit).sum(axis=1)
 
 
-def job_seconds(study: Study, model: str, seed: int, rates: pd.DataFrame) -> float:
-    """Expected seconds of a job that trains every epoch of every size on one CPU thread."""
-    sizes = pd.Series(study.sizes_of(seed))
-    runs = work(
-        sizes,
-        pd.Series(study.epochs, index=sizes.index),
-        study.batch_size,
-        study.image_size,
-        pd.Series(study.patients_per_class * study.slices_per_patient, index=sizes.index),
-        study.evaluate_every,
-    ).assign(model=model)
+def job_seconds(study: Study, model: str, sizes: tuple[int, ...], rates: pd.DataFrame) -> float:
+    """Expected seconds of a job that trains every epoch of these sizes on one CPU thread."""
+    n_test = study.patients_per_class * study.slices_per_patient
+    protocol = study.epochs, study.batch_size, study.image_size, n_test, study.evaluate_every
+    runs = work(sizes, *protocol).assign(model=model)
     return float(predict_seconds(rates, runs).sum())
 
 
-def job_minutes(study: Study, model: str, seed: int) -> int:
+@cache
+def job_minutes(study: Study, model: str, sizes: tuple[int, ...]) -> int:
     """Minutes to ask a cluster for, with the safety factor that measured runs call for."""
     rates = read_rates()
     factor = float(rates["safety_factor"].max())
-    return math.ceil(STARTUP_MINUTES + factor * job_seconds(study, model, seed, rates) / 60)
+    return math.ceil(STARTUP_MINUTES + factor * job_seconds(study, model, sizes, rates) / 60)
 
 
 def read_rates() -> pd.DataFrame:
