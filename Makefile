@@ -11,17 +11,17 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help study book test publish restore lock clean
+.PHONY: help study book test test-cluster publish restore lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 	@echo 'Studies: $(patsubst studies/%.yaml,%,$(wildcard studies/*.yaml)). Examples:'
 	@echo '  make study STUDY=brats2019 COHORT_ROOT=/data/MICCAI_BraTS_2019_Data_Training'
 	@echo '  make study STUDY=quick SET="epochs=5 images_per_class=[2,10]"'
 
 study: $(ENV) ## run a study (STUDY=quick COHORT_ROOT= SET= CORES=all GPUS=1) and build its book
 	@snakemake book --cores $(CORES) --resources gpu=$(GPUS) mem_mb=$(memory_mb) \
-	  --keep-going --rerun-triggers mtime --quiet all --nolock \
+	  --keep-going --rerun-incomplete --rerun-triggers mtime --quiet all --nolock \
 	  --config study="$(or $(STUDY),quick)" settings="$(SET)" cohort_root="$(COHORT_ROOT)" gpu=$(gpu)
 
 book: $(ENV) ## rebuild the pages of STUDY, or of the committed results, without training
@@ -29,6 +29,9 @@ book: $(ENV) ## rebuild the pages of STUDY, or of the committed results, without
 
 test: $(ENV) ## run all tests
 	pytest
+
+test-cluster: $(ENV) ## run the tests that start a SLURM of their own (Debian: slurm-wlm munge)
+	pytest -m slurm
 
 publish: $(ENV) ## copy the results of STUDY to data/results, without pictures of real patients
 	@python -m ubc_lib.publish "$(or $(STUDY),quick)" "$(SET)"

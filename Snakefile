@@ -3,6 +3,7 @@
 
 import sys
 
+from ubc_lib.cost import job_minutes
 from ubc_lib.errors import InputError
 from ubc_lib.study import Study
 
@@ -16,7 +17,8 @@ except InputError as error:
 
 NOTEBOOKS = study.run_folder / "notebooks"
 NEEDS_GPU = config.get("gpu", "no") == "yes" or study.device == "cuda"
-RUN = "python -m ubc_lib.notebooks {input.notebook} {output} study={STUDY:q} settings={SETTINGS:q}"
+# exec: a signal to the job reaches Python, with no shell between.
+RUN = "exec python -m ubc_lib.notebooks {input.notebook} {output} study={STUDY:q} settings={SETTINGS:q}"
 
 wildcard_constraints:
     model="|".join(study.models),
@@ -56,6 +58,9 @@ rule train:
     resources:
         mem_mb=study.memory_mb,
         gpu=int(NEEDS_GPU),
+        runtime=lambda run, attempt: (
+            attempt * job_minutes(study, run.model, study.sizes_of(int(run.seed)))
+        ),
     shell:
         RUN + " model={wildcards.model} seed={wildcards.seed}"
 

@@ -33,8 +33,10 @@ def read_cohort(study: Study) -> pd.DataFrame:
     if study.cohort_root is None:
         wanted = "the folder of a BraTS tree" if study.cohort == "brats" else "a manifest (CSV)"
         raise InputError(f"Study {study.name} needs COHORT_ROOT: {wanted}.")
-    read = read_brats if study.cohort == "brats" else read_manifest
-    table = read(study.cohort_root)
+    if study.cohort == "brats":
+        table = read_brats(study.cohort_root)
+    else:
+        table = read_manifest(study.cohort_root, study.outside_paths)
     labels = sorted(table["label"].unique())
     if study.positive_label not in labels:
         raise InputError(
@@ -48,9 +50,19 @@ def read_brats(root: str | Path) -> pd.DataFrame:
     """Read a training tree of BraTS 2018 or 2019 (HGG/, LGG/) or 2020 (flat) into a patient table.
 
     In a flat tree the grade comes from `name_mapping.csv`. Raises InputError for a root that holds
-    no patients, a patient without FLAIR or mask, without grade, or found twice.
+    no patients, a patient without FLAIR or mask, without grade, or found twice, and where the
+    folder cannot be read or vanishes.
     """
-    root = _tree(Path(root))
+    try:
+        return _read_tree(_tree(Path(root)))
+    except OSError as error:
+        raise InputError(
+            f"The cohort {root} could not be read to its end ({error.strerror or error}). If it is "
+            "on a network folder, mount it again and run the same command."
+        ) from error
+
+
+def _read_tree(root: Path) -> pd.DataFrame:
     mapping = _name_mapping(root)
     rows = []
     for parent in _grade_folders(root) or [root]:
@@ -79,18 +91,20 @@ def read_brats(root: str | Path) -> pd.DataFrame:
     return table.sort_values("patient", ignore_index=True)
 
 
-def read_manifest(path: str | Path) -> pd.DataFrame:
+def read_manifest(path: str | Path, outside_paths: bool = False) -> pd.DataFrame:
     """Read a CSV with the columns patient, label, image, mask (and site, channel if you like).
 
-    Paths are relative to the manifest. Raises InputError, with row numbers as a spreadsheet shows
-    them, for missing columns, values or files, one image twice, a patient with two labels, and
-    for more or fewer than two labels.
+    Paths are relative to the manifest, and may lead out of its folder with `outside_paths` alone.
+    Raises InputError, with row numbers as a spreadsheet shows them, for missing columns, values or
+    files, one image twice, a patient with two labels, and for more or fewer than two labels.
     """
     path = Path(path)
     try:
         table = pd.read_csv(path, dtype=str, skipinitialspace=True)
     except (OSError, ValueError) as error:
         raise InputError(f"The manifest {path} cannot be read as CSV: {error}.") from error
+    if not isinstance(table.index, pd.RangeIndex):
+        raise InputError(f"The manifest {path} has rows with more values than its first line.")
     needed = ["patient", "label", "image", "mask"]
     missing = [column for column in needed if column not in table]
     if missing:
@@ -105,14 +119,10 @@ def read_manifest(path: str | Path) -> pd.DataFrame:
             row = table[column].isna().to_numpy().argmax() + 2
             raise InputError(f"The manifest {path}, row {row}: {column} is empty.")
     for column in ("image", "mask"):
-        table[column] = [path.parent / name for name in table[column]]
-        absent = [(row, file) for row, file in enumerate(table[column], 2) if not file.is_file()]
-        if absent:
-            row, file = absent[0]
-            raise InputError(
-                f"The manifest {path}, row {row}: {column} {file} is not there "
-                f"({len(absent)} such rows). Paths are relative to the manifest."
-            )
+        table[column] = [
+            _manifest_file(path, row, column, name, outside_paths)
+            for row, name in enumerate(table[column], 2)
+        ]
     twice = table.duplicated(["patient", "image", "channel"]).to_numpy()
     if twice.any():
         row = twice.argmax() + 2
@@ -124,6 +134,26 @@ def read_manifest(path: str | Path) -> pd.DataFrame:
     if (mixed > 1).any():
         raise InputError(f"The manifest {path}: patient {mixed.idxmax()} has both labels {labels}.")
     return table.sort_values(["patient", "image"], ignore_index=True)
+
+
+def _manifest_file(path: Path, row: int, column: str, name: str, outside_paths: bool) -> Path:
+    """The file that a manifest names in a row."""
+    where, file = f"The manifest {path}, row {row}", path.parent / name
+    try:
+        inside = file.resolve().is_relative_to(path.parent.resolve())
+        found = file.is_file()
+    except (OSError, ValueError, RuntimeError):  # no name that a file can have
+        inside = found = False
+    if found and not (inside or outside_paths):
+        raise InputError(
+            f"{where}: {column} {file} lies outside the manifest's folder. Where you trust the "
+            "manifest, allow that with outside_paths=true."
+        )
+    if not found:
+        raise InputError(
+            f"{where}: {column} {str(file)!r} is not there. Paths are relative to the manifest."
+        )
+    return file
 
 
 def _tree(root: Path) -> Path:

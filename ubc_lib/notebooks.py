@@ -11,10 +11,12 @@ import time
 from pathlib import Path
 
 import papermill
+from nbclient.exceptions import DeadKernelError
 from traitlets.config import Config
 
 from ubc_lib.errors import InputError
 from ubc_lib.files import atomic_path
+from ubc_lib.interruption import sigterm_forwarded
 from ubc_lib.progress import TERMINAL
 from ubc_lib.study import LARGEST_SEED, Study, unknown_name
 
@@ -67,17 +69,24 @@ def execute(source: Path, target: Path, parameters: dict) -> None:
         # Sockets in a folder of its own: nobody else can listen, and parallel kernels keep apart.
         connection = {"transport": "ipc", "connection_file": f"{sockets}/kernel.json"}
         try:
-            papermill.execute_notebook(
-                source,
-                temporary,
-                parameters,
-                kernel_name="python3",
-                progress_bar=False,
-                stdout_file=sys.stdout,
-                config=Config(KernelManager=connection),
-                # It calls being shut down while it idles an error.
-                extra_arguments=["--log-level=CRITICAL"],
-            )
+            with sigterm_forwarded():
+                papermill.execute_notebook(
+                    source,
+                    temporary,
+                    parameters,
+                    kernel_name="python3",
+                    progress_bar=False,
+                    stdout_file=sys.stdout,
+                    config=Config(KernelManager=connection),
+                    # It calls being shut down while it idles an error.
+                    extra_arguments=["--log-level=CRITICAL"],
+                )
+        except DeadKernelError:
+            raise InputError(
+                f"{source.name}: its process was killed, by someone or for want of memory. "
+                "Finished runs are kept; run the same command again, and it goes on from the last "
+                "checkpoint."
+            ) from None
         except papermill.PapermillExecutionError as error:
             temporary.replace(failed)
             reason = str(error.evalue)

@@ -4,12 +4,14 @@ import hashlib
 import json
 import math
 
-import filelock
 import numpy as np
 import pandas as pd
 
 from ubc_lib.device import choose_device, choose_precision, cpu_threads
+from ubc_lib.errors import InputError
 from ubc_lib.evaluation import reported_epochs
+from ubc_lib.files import locked
+from ubc_lib.interruption import DeviceLostError, device_loss_named, stopping_on_sigterm
 from ubc_lib.models import build_model, parameter_count
 from ubc_lib.progress import progress_bar
 from ubc_lib.provenance import provenance
@@ -35,18 +37,27 @@ from ubc_lib.training import Examples, Progress, fit
 def train_across_sizes(study: Study, model: str, seed: int) -> Runs:
     """Train `model` on every subset size of the study, print one line per run, return their tables.
 
-    Finished runs are read, not repeated; an interrupted one goes on from its checkpoint.
+    Finished runs are read, not repeated; an interrupted one goes on from its checkpoint. SIGTERM
+    ends it after a checkpoint; where a GPU fails the other sizes are still tried. Both raise
+    InputError in the end.
     """
     slices = load_slices(study)
     sizes = study.sizes_of(seed)
     total = sum(2 * size * study.epochs for size in sizes)
-    records = []
-    with progress_bar(total=total, unit="image", label=f"{model} seed {seed}") as bar:
+    records, lost = [], []
+    label = f"{model} seed {seed}"
+    with stopping_on_sigterm(), progress_bar(total=total, unit="image", label=label) as bar:
         for size in sizes:
             before = bar.n
-            records.append(train_run(study, slices, model, size, seed, on_epoch=bar.update))
+            try:
+                records.append(train_run(study, slices, model, size, seed, on_epoch=bar.update))
+                print(_line(records[-1]))
+            except DeviceLostError as error:
+                lost.append(error)
+                print(error)
             bar.update(2 * size * study.epochs - (bar.n - before))
-            print(_line(records[-1]))
+    if lost:
+        raise InputError(f"{len(lost)} of {len(sizes)} runs ended early. {lost[-1]}")
     return tidy(records)
 
 
@@ -64,9 +75,8 @@ def train_run(
     """
     path = record_path(study, model, images_per_class, seed)
     checkpoint = study.run_folder / "checkpoints" / f"{path.stem}.pt"
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(checkpoint.with_suffix(".lock"))
-    with lock, cpu_threads(study.threads):
+    lock = locked(checkpoint.with_suffix(".lock"))
+    with lock, cpu_threads(study.threads), device_loss_named(path.stem):
         if not path.is_file():
             record, network = _train(
                 study, slices, model, images_per_class, seed, checkpoint, on_epoch

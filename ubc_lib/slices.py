@@ -3,13 +3,11 @@
 import hashlib
 import io
 import json
-import os
 import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
@@ -18,10 +16,10 @@ from scipy import ndimage
 
 from ubc_lib.cohort import read_cohort
 from ubc_lib.errors import InputError
-from ubc_lib.files import atomic_path
+from ubc_lib.files import atomic_path, locked
 from ubc_lib.progress import progress_bar
 from ubc_lib.study import Study
-from ubc_lib.volumes import BRATS_LABELS, Volume, read_volume
+from ubc_lib.volumes import BRATS_LABELS, LARGEST_SIDE, Volume, read_volume
 
 # The settings that the arrays depend on; the others may change without reading volumes again.
 DATA_SETTINGS = (
@@ -65,8 +63,7 @@ def load_slices(study: Study) -> Slices:
     Raises InputError where the cohort cannot be used, or the file belongs to other settings.
     """
     path = study.run_folder / "slices.npz"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(path.with_suffix(".lock")):
+    with locked(path.with_suffix(".lock")):
         if not path.is_file():
             _save(make_slices(study), study, path)
     return _read(study, path)
@@ -75,7 +72,7 @@ def load_slices(study: Study) -> Slices:
 def make_slices(study: Study) -> Slices:
     """Read every volume of the cohort and take from each patient the slices with most lesion."""
     patients = [rows for _, rows in read_cohort(study).groupby("patient", sort=True)]
-    work = Parallel(n_jobs=os.cpu_count(), return_as="generator")(
+    work = Parallel(n_jobs=-1, return_as="generator")(
         delayed(patient_slices)(rows, study) for rows in patients
     )
     made = list(progress_bar(work, total=len(patients), unit="patient", label="slices"))
@@ -183,7 +180,7 @@ def _lesion_box(volume: Volume, box_mm: float) -> list[tuple[int, int, int]]:
     components, _ = ndimage.label(volume.mask)
     largest = np.bincount(components.ravel())[1:].argmax()
     _, *bounds = ndimage.find_objects(components)[largest]
-    lengths = [max(1, round(box_mm / pixel)) for pixel in volume.pixel_mm]
+    lengths = [max(1, round(min(box_mm / pixel, LARGEST_SIDE))) for pixel in volume.pixel_mm]
     return [
         (axis, (bound.start + bound.stop - length) // 2, length)
         for axis, (bound, length) in enumerate(zip(bounds, lengths, strict=True), start=1)

@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import os
 import re
+import reprlib
 import shlex
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -43,6 +44,7 @@ class Study(BaseModel):
 
     cohort: Literal["phantom", "brats", "manifest"]
     cohort_root: Path | None = None
+    outside_paths: bool = False  # whether a manifest may name files outside its folder
     positive_label: str = "HGG"
     patients_per_class: Annotated[int, Field(ge=2)] = 76
     slices_per_patient: PositiveInt = 5
@@ -216,7 +218,7 @@ def parse_settings(text: str) -> dict:
     try:
         pairs = [word.partition("=") for word in shlex.split(text)]
         settings = {key: yaml.safe_load(value) for key, sign, value in pairs if sign}
-    except (ValueError, yaml.YAMLError):
+    except Exception:  # PyYAML answers odd text with errors of every kind
         settings, pairs = {}, [text]
     if len(settings) < len(pairs):
         raise InputError(
@@ -236,7 +238,7 @@ def unknown_name(kind: str, name: str, allowed, where: str) -> str:
 def _read_yaml(path: Path) -> dict:
     try:
         fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except Exception as error:  # PyYAML answers odd text with errors of every kind
         raise InputError(f"{path} is not readable YAML: {error}.") from error
     if not isinstance(fields, dict):
         raise InputError(f"{path} must hold one 'key: value' per line.")
@@ -259,5 +261,5 @@ def _explain(error: ValidationError) -> str:
     for problem in error.errors():
         field = ".".join(map(str, problem["loc"]))
         text = problem["msg"].removeprefix("Value error, ")
-        lines.append(f"{field}: {text}, got {problem['input']!r}" if field else text)
+        lines.append(f"{field}: {text}, got {reprlib.repr(problem['input'])}" if field else text)
     return "; ".join(lines)

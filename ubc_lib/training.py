@@ -1,5 +1,6 @@
 """The training loop of one run: one model on one subset, with checkpoints to resume from."""
 
+import io
 import math
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from ubc_lib.device import autocast, choose_precision, memory_format
 from ubc_lib.errors import InputError
 from ubc_lib.evaluation import EVALUATIONS_AVERAGED, Prediction, plateau_epoch, predict
 from ubc_lib.files import atomic_path
+from ubc_lib.interruption import stop, stop_asked
 from ubc_lib.losses import joint_loss
 from ubc_lib.seeds import generator
 from ubc_lib.slices import Slices
@@ -86,7 +88,7 @@ def fit(
     The order of images depends on `seed` and the epoch alone. With a `checkpoint` path, training
     resumes from it if it was written under the same `identity`, exactly as if it had not stopped.
     `on_epoch` is told how many images have been trained since it was last called.
-    Raises InputError when the loss is no longer a finite number.
+    Raises InputError when the loss is no longer a finite number, or after SIGTERM.
     """
     device = train.images.device
     precision = choose_precision(study.precision, device)
@@ -115,9 +117,12 @@ def fit(
             )
         progress.history.append(row | {"seconds": time.monotonic() - started})
         on_epoch(len(train))
-        if checkpoint and time.monotonic() - saved >= checkpoint_seconds:
+        leaving = stop_asked() and not progress.is_finished(study)
+        if checkpoint and (leaving or time.monotonic() - saved >= checkpoint_seconds):
             _save(checkpoint, identity, model, optimizer, progress)
             saved = time.monotonic()
+        if leaving:
+            stop(epoch)
     return progress
 
 
@@ -183,8 +188,11 @@ def _save(path: Path, identity: str, model, optimizer, progress: Progress) -> No
         "history": progress.history,
         "predictions": predictions,
     }
+    # Through memory, since torch's own writer tells a full disk as an error of another kind.
+    written = io.BytesIO()
+    torch.save(state, written)
     with atomic_path(path) as temporary:
-        torch.save(state, temporary)
+        temporary.write_bytes(written.getbuffer())
 
 
 def _resume(path: Path | None, identity: str, model, optimizer) -> Progress:

@@ -1,30 +1,23 @@
 """Reads one patient's image with its lesion mask, checked, whatever the file format."""
 
-import zlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from ubc_lib.errors import InputError
 
 BRATS_LABELS = (0, 1, 2, 3, 4)  # 3 replaces 4 in the releases since 2023
-LARGEST_VOXEL_COUNT = 2**28
+# What a header may promise: more is a mistake or an attack, and is refused before it is read.
+LARGEST_BYTES = 2**30
+LARGEST_SIDE = 2**14
+LARGEST_OFFSET = 2**24
+DEFLATE_RATIO = 1032  # no gzip file holds more bytes for each of its own
 CHANNELS = ("red", "green", "blue")
-
-_UNREADABLE = (
-    OSError,
-    EOFError,
-    ValueError,
-    zlib.error,
-    UnidentifiedImageError,
-    Image.DecompressionBombError,
-    nib.filebasedimages.ImageFileError,
-    nib.spatialimages.HeaderDataError,
-)
 
 
 @dataclass(frozen=True)
@@ -61,6 +54,8 @@ def read_volume(
             f"Patient {patient}: {image} is stored {axes}, {mask} {mask_axes}; bring them to one "
             "orientation."
         )
+    with np.errstate(over="ignore"):
+        values = values.astype(np.float32)
     for array, path in ((values, image), (mask_values, mask)):
         if not np.isfinite(array).all():
             raise InputError(f"Patient {patient}: {path} holds NaN or infinite voxels.")
@@ -73,7 +68,7 @@ def read_volume(
     lesion = mask_values > 0
     if not lesion.any():
         raise InputError(f"Patient {patient}: the mask {mask} is empty, no lesion is marked.")
-    return Volume(values.astype(np.float32), lesion, pixel_mm)
+    return Volume(values, lesion, pixel_mm)
 
 
 def _read(path: Path, patient: str, channel: str | None):
@@ -84,7 +79,7 @@ def _read(path: Path, patient: str, channel: str | None):
         return _read_picture(path, patient, channel), (1.0, 1.0), None
     except InputError:
         raise
-    except _UNREADABLE as error:
+    except Exception as error:  # parsers answer a stranger's bytes with errors of every kind
         raise InputError(
             f"Patient {patient}: {path} cannot be read, it may be truncated or no image at all "
             f"({error})."
@@ -92,23 +87,43 @@ def _read(path: Path, patient: str, channel: str | None):
 
 
 def _read_nifti(path: Path, patient: str):
-    volume = nib.load(path)
+    # Not nibabel's load, which would also parse CIFTI's XML.
+    kind = nib.Nifti2Image if nib.Nifti2Image.path_maybe_image(path)[0] else nib.Nifti1Image
+    volume = kind.from_filename(path)
     shape = tuple(volume.shape)
     while len(shape) > 2 and shape[-1] == 1:
         shape = shape[:-1]
-    if len(shape) not in (2, 3) or 0 in shape or np.prod(shape, dtype=float) > LARGEST_VOXEL_COUNT:
+    dtype, offset = volume.get_data_dtype(), volume.dataobj.offset
+    size = math.prod(shape) * dtype.itemsize
+    if len(shape) not in (2, 3) or not 0 < min(shape) <= max(shape) <= LARGEST_SIDE:
         raise InputError(f"Patient {patient}: {path} has the shape {volume.shape}, not a volume's.")
+    if dtype.kind not in "iuf":
+        raise InputError(f"Patient {patient}: {path} holds {dtype} voxels, not real numbers.")
+    stored = path.stat().st_size * (DEFLATE_RATIO if path.suffix == ".gz" else 1)
+    if size > LARGEST_BYTES or offset > LARGEST_OFFSET or offset + size > stored:
+        raise InputError(
+            f"Patient {patient}: the header of {path} promises {size} bytes of voxels from byte "
+            f"{offset} on, more than the file can hold or than {LARGEST_BYTES} in all."
+        )
     values = np.asarray(volume.dataobj).reshape(*shape, *[1] * (3 - len(shape)))
     stored = io_orientation(volume.affine)
     values = apply_orientation(values, ornt_transform(stored, axcodes2ornt("LPS")))
     sizes = dict(zip(stored[:, 0].astype(int), nib.affines.voxel_sizes(volume.affine), strict=True))
     is_known = volume.header["sform_code"] > 0 or volume.header["qform_code"] > 0
     axes = "".join(nib.aff2axcodes(volume.affine)) if is_known else None
-    return values.transpose(2, 1, 0), (float(sizes[1]), float(sizes[0])), axes
+    pixel_mm = float(sizes[1]), float(sizes[0])
+    if not all(math.isfinite(size) and size > 0 for size in pixel_mm):
+        raise InputError(f"Patient {patient}: {path} says that a pixel measures {pixel_mm} mm.")
+    return values.transpose(2, 1, 0), pixel_mm, axes
 
 
 def _read_picture(path: Path, patient: str, channel: str | None) -> np.ndarray:
     with Image.open(path) as picture:
+        if max(picture.size) > LARGEST_SIDE:
+            raise InputError(
+                f"Patient {patient}: {path} measures {picture.size} pixels; {LARGEST_SIDE} a side "
+                "are allowed."
+            )
         if channel is not None:
             if channel not in CHANNELS or picture.mode not in ("RGB", "RGBA"):
                 raise InputError(

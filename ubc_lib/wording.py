@@ -1,6 +1,7 @@
 """Tables and sentences as a reader sees them, every number from tidy results."""
 
 import html
+import re
 import zlib
 
 import pandas as pd
@@ -38,6 +39,7 @@ def show(table: pd.DataFrame, label: str, decimals: int = 2) -> HTML:
         Styler(table, uuid=f"{zlib.crc32(label.encode()):x}", cell_ids=False)
         .hide(axis="index")
         .format(escape="html", precision=decimals, na_rep=ABSENT)
+        .format_index(escape="html", axis="columns")
         .format(lambda n: ABSENT if pd.isna(n) else f"{n:,}".replace(",", "\u202f"), integers)
         .set_table_styles(cells)
     )
@@ -45,6 +47,11 @@ def show(table: pd.DataFrame, label: str, decimals: int = 2) -> HTML:
         f'<div style="overflow-x: auto" role="region" tabindex="0" '
         f'aria-label="{html.escape(label)}">{styler.to_html()}</div>'
     )
+
+
+def plain(text: str) -> str:
+    """A name from a cohort in Markdown: shown as it is, with no meaning as HTML or markup."""
+    return re.sub(r"([\\`*{}\[\]()#+!|~$])", r"\\\1", html.escape(text, quote=False))
 
 
 def show_table_3(table: pd.DataFrame, study: Study) -> HTML:
@@ -88,7 +95,7 @@ def parameter_match(model: str, table: pd.DataFrame) -> Markdown:
 def membership(study: Study, slices: Slices) -> Markdown:
     """Who is in the cohort, how its halves are drawn, and who was left out and why."""
     patients = slices.table.drop_duplicates("patient")["label"].value_counts()
-    counted = " and ".join(f"{n} {label}" for label, n in patients.items())
+    counted = " and ".join(f"{n} {plain(label)}" for label, n in patients.items())
     text = (
         f"The cohort has {counted} patients with {study.slices_per_patient} slices each; "
         f"a study draws {study.patients_per_class} patients of each class and halves them. "
@@ -99,7 +106,7 @@ def membership(study: Study, slices: Slices) -> Markdown:
         else "The halves are the same for all seeds."
     )
     if slices.left_out:
-        listed = ", ".join(map(html.escape, slices.left_out))
+        listed = ", ".join(map(plain, slices.left_out))
         text += f" Left out, with fewer slices that show a lesion: {listed}."
     return Markdown(text)
 
@@ -112,7 +119,7 @@ def headline(table: pd.DataFrame, study: Study) -> Markdown:
     size = max(study.images_per_class)
     text = f"Trained on {size} images per class, {' and '.join(parts)}. "
     text += (
-        f"Always answering {study.positive_label} gives {dummy.accuracy:.2f} "
+        f"Always answering {plain(study.positive_label)} gives {dummy.accuracy:.2f} "
         f"on these {int(dummy.n_test)} test slices. "
     )
     printed = [f"{PAPER[model].accuracy:.2f} for {model_label(model)}" for model in study.models]

@@ -1,0 +1,135 @@
+"""Nothing that is read can run code, and no name of a patient or class becomes markup."""
+
+import dataclasses
+import gzip
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.conftest import tiny_study, write_nifti
+from tests.result_samples import some_slices
+from ubc_lib.cohort import read_manifest
+from ubc_lib.errors import InputError
+from ubc_lib.study import ROOT
+from ubc_lib.tables import sites
+from ubc_lib.volumes import read_volume
+from ubc_lib.widgets import slice_explorer
+from ubc_lib.wording import membership, show
+
+SCRIPT = "<script>alert(1)</script>"
+# What would let a file that is read run code; torch.load is safe with weights_only=True alone.
+DANGEROUS = re.compile(
+    r"\b(pickle|marshal|shelve|dill|joblib\.load|read_pickle|os\.system)\b\s*[.(]"
+    r"|(?<!\.)\b(eval|exec)\("
+    r"|^\s*(import|from) (pickle|marshal|shelve|dill)"
+    r"|allow_pickle=True|yaml\.(unsafe_|full_)?load\(|torch\.load\((?![^)]*weights_only=True)"
+    r"|shell=True",
+    re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("ubc_lib/*.py")), ids=lambda path: path.name)
+def test_no_reader_can_run_what_it_reads(path):
+    text = path.read_text(encoding="utf-8")
+    assert not DANGEROUS.search(text)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["torch.load(path)", "yaml.load(text)", "import pickle", "np.load(f, allow_pickle=True)"],
+)
+def test_the_search_finds_what_it_looks_for(line):
+    assert DANGEROUS.search(line)
+
+
+@pytest.fixture
+def hostile():
+    """Slices whose patients, classes and sites are called like a script."""
+    slices = some_slices()
+    table = slices.table.assign(site=SCRIPT)
+    for column in ("patient", "label"):
+        table[column] = table[column] + SCRIPT
+    return dataclasses.replace(slices, table=table, left_out=(SCRIPT,))
+
+
+def test_tables_show_names_as_text(hostile):
+    table = sites(hostile.table).assign(patient=SCRIPT)
+    text = show(table, SCRIPT).data
+    assert "<script" not in text
+    assert text.count("&lt;script&gt;") == 5  # two classes, site, patient, and what it is called
+
+
+def test_sentences_show_names_as_text(hostile):
+    text = membership(tiny_study(positive_label="HGG" + SCRIPT), hostile).data
+    assert "<script" not in text
+    assert text.count("&lt;script&gt;") == 3
+
+
+def test_names_are_no_markup(hostile):
+    hostile = dataclasses.replace(hostile, left_out=("[a](javascript:alert(1))",))
+    assert r"\[a\]\(javascript:alert\(1\)\)" in membership(tiny_study(), hostile).data
+
+
+def test_widgets_show_names_as_text(hostile):
+    explorer = slice_explorer(hostile, np.arange(2))
+    pages = [page.value for page in widgets_of(explorer) if hasattr(page, "placeholder")]
+    assert any("&lt;script&gt;" in page for page in pages)
+    assert not any("<script" in page for page in pages)
+
+
+def widgets_of(widget):
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from widgets_of(child)
+
+
+class TestManifest:
+    @pytest.fixture
+    def manifest(self, tmp_path):
+        """A manifest in a folder of its own, beside a file that it names."""
+        (tmp_path / "secret.png").write_bytes(b"")
+        (tmp_path / "cohort").mkdir()
+        (tmp_path / "cohort" / "link.png").symlink_to(tmp_path / "secret.png")
+
+        def write(name: str):
+            path = tmp_path / "cohort" / "manifest.csv"
+            rows = {"patient": ["p", "q"], "label": ["a", "b"], "image": name, "mask": name}
+            pd.DataFrame(rows).to_csv(path, index=False)
+            return path
+
+        return write
+
+    @pytest.mark.parametrize("name", ["../secret.png", "{folder}/secret.png", "link.png"])
+    def test_files_outside_its_folder_need_leave(self, manifest, tmp_path, name):
+        path = manifest(name.format(folder=tmp_path))
+        with pytest.raises(InputError, match=r"row 2: image .*outside.*outside_paths=true"):
+            read_manifest(path)
+        assert len(read_manifest(path, outside_paths=True)) == 2
+
+    @pytest.mark.parametrize("name", ["a" * 300 + ".png", "a\0b.png", "gone.png"])
+    def test_names_that_no_file_has_are_refused(self, manifest, name):
+        with pytest.raises(InputError):
+            read_manifest(manifest(name))
+
+    def test_more_values_than_columns_are_refused(self, tmp_path):
+        path = tmp_path / "manifest.csv"
+        path.write_text("patient,label,image,mask\np,a,x.png,x.png,more\nq,b,x.png,x.png,more\n")
+        with pytest.raises(InputError, match="more values than"):
+            read_manifest(path)
+
+
+class TestBombs:
+    """Small files that promise much memory are refused, whatever they promise it as."""
+
+    @pytest.mark.parametrize(
+        "shape", [(16384, 16384, 2), (2, 2, 32767), (1, 32767)], ids=["bytes", "depth", "side"]
+    )
+    def test_a_nifti_of_zeros(self, tmp_path, shape):
+        path = write_nifti(tmp_path / "bomb.nii.gz", np.zeros((2, 2, 2), np.float64))
+        header = bytearray(gzip.decompress(path.read_bytes()))
+        header[40:56] = np.array([len(shape), *shape, *[1] * (7 - len(shape))], "<i2").tobytes()
+        path.write_bytes(gzip.compress(bytes(header)))
+        with pytest.raises(InputError, match=r"not a volume's|more than the file can hold"):
+            read_volume(path, path, "P")

@@ -1,0 +1,106 @@
+"""What the record of a run must hold; it may come from anyone, so nothing is taken on trust."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from ubc_lib.errors import InputError
+
+Numbers = list[float | None]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+
+
+class _Columns(_Part):
+    """A table as columns of one length."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_one_length(cls, columns: Any) -> Any:
+        if not isinstance(columns, dict) or len({len(one) for one in columns.values()}) > 1:
+            raise ValueError("its columns are not of one length")
+        return columns
+
+
+class _Run(_Part):
+    study: str
+    model: str
+    images_per_class: int
+    seed: int
+
+
+class _Provenance(_Part):
+    device: str
+    precision: str
+    commit: str
+    date: str
+
+
+class _Result(_Part):
+    accuracy: float
+    dice: float | None
+    dice_per_image: float | None
+    n_test: int
+    plateau_epoch: int | None
+    plateau_reached: bool
+    epochs_run: int
+    seconds: float
+    parameters: int
+    train_labels: int
+    train_mask_pixels: int
+
+
+class _Evaluations(_Columns):
+    epoch: list[int]
+    accuracy: Numbers
+    cross_entropy: Numbers
+    dice: Numbers
+    dice_per_image: Numbers
+
+
+class _History(_Columns):
+    epoch: list[int]
+    learning_rate: Numbers
+    loss: Numbers
+    cross_entropy: Numbers
+    soft_dice_loss: Numbers
+    accuracy: Numbers
+    seconds: Numbers
+
+
+class _Predictions(_Columns):
+    patient: list[str]
+    slice_index: list[int]
+    label: list[str]
+    target: list[int]
+    probability: Numbers
+    correct: Numbers
+    dice: Numbers
+
+
+class Record(_Part):
+    """The parts of a record that tables and checks are made from; there may be others."""
+
+    run: _Run
+    settings: dict[str, Any]
+    fingerprint: str
+    provenance: _Provenance
+    result: _Result
+    evaluations: _Evaluations
+    history: _History
+    predictions: _Predictions
+
+
+def check_format(record: Any, where: str) -> None:
+    """Raise InputError, naming the first wrong part, where a record is not what `run` writes."""
+    try:
+        Record.model_validate(record)
+    except (ValidationError, TypeError) as error:
+        problem = error.errors()[0] if isinstance(error, ValidationError) else {}
+        part = ".".join(map(str, problem.get("loc", ("record",))))
+        raise InputError(
+            f"The record {where} is not one of this software's ({part}: "
+            f"{problem.get('msg', error)}). Delete it to run it again."
+        ) from None
