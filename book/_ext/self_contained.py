@@ -16,7 +16,9 @@ VENDORED = (
     (f"{WIDGETS}/*.woff2", WIDGETS),
     ("mathjax/es5/tex-chtml-full.js", "mathjax"),
     (f"mathjax/es5/{FONTS}/*.woff", f"mathjax/{FONTS}"),
+    ("@niivue/niivue/dist/niivue.umd.js", ""),
 )
+VOLUME_PAGE = "volume"
 NOTICE = (
     "Built without npm: equations show as TeX and the explorers stand still. "
     "Install Node.js and build the book again."
@@ -47,7 +49,10 @@ def bring_scripts(app, exception):
 
 
 def tidy_page(app, pagename, templatename, context, doctree):
-    """Drop the scripts that call a CDN, and tell the page's language to the browser."""
+    """Drop scripts that call a CDN, add those of one page, and tell the browser the language."""
+    if pagename == VOLUME_PAGE and app.config.has_scripts:
+        app.add_js_file("vendor/niivue.umd.js", loading_method="defer")
+        app.add_js_file("volume.js", loading_method="defer")
     unwanted = ["thebe"] if app.config.has_scripts else ["thebe", "mathjax"]
     context["script_files"] = [
         script
