@@ -41,6 +41,9 @@ def bring_scripts(app, exception):
     """Copy what the pages load from the npm packages next to them."""
     if exception or app.builder.format != "html":
         return
+    # The theme's style sheet has the same icons as a font, at a third of this script's weight; and
+    # the script would swap the elements of the widgets' buttons, which breaks their links.
+    Path(app.outdir, "_static", "scripts", "fontawesome.js").write_text("", encoding="utf-8")
     for pattern, folder in VENDORED:
         target = Path(app.outdir, "_static", "vendor", folder)
         target.mkdir(parents=True, exist_ok=True)

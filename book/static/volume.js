@@ -31,7 +31,7 @@ async function showVolume(form, still) {
 
 const volume = document.getElementById("volume");
 if (location.protocol !== "file:" && document.createElement("canvas").getContext("webgl2"))
-  showVolume(volume, document.querySelector(".volume-still img")).catch((error) => {
+  showVolume(volume, document.querySelector("#fig-volume img")).catch((error) => {
     volume.hidden = true;
     console.warn(error);
   });
