@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 import pandas as pd
+from IPython.display import HTML
 from matplotlib import colormaps
 from matplotlib.colors import to_rgb
 from PIL import Image
@@ -18,6 +19,7 @@ from ubc_lib.style import LESION_COLOUR, RESPONSE_COLOURS, RESPONSE_OPACITY, mod
 SIDE = 224  # pixels of an encoded picture
 QUALITY = 70  # of webp; that of transparency is coarser, since it is stored without loss
 ALPHA_QUALITY = 30
+GALLERY = "display: grid; gap: 0.5rem; grid-template-columns: repeat(3, 1fr); max-width: 36rem"
 
 
 def slice_layer(slices: Slices, row: int) -> str:
@@ -64,6 +66,34 @@ def slice_caption(one, predictions: pd.DataFrame | None, positive: str) -> str:
             lines.append(f"{model_label(model.model)}: {answer}{dice}")
     style = "line-height: 1.5; color: var(--jp-widgets-label-color, inherit)"
     return f'<div style="{style}">{"<br>".join(lines)}</div>'
+
+
+def stacked(layers: list[str]) -> str:
+    """One picture of several layers, the last on top."""
+    cells = "".join(f'<div style="grid-area: 1 / 1">{layer}</div>' for layer in layers)
+    return f'<div style="display: grid">{cells}</div>'
+
+
+def answer_gallery(
+    slices: Slices, answers: pd.DataFrame, responses: np.ndarray | None = None
+) -> HTML:
+    """Slices that a model was sure of, right answers first, with the outline of the lesion.
+
+    answers: see `pictures.confident_answers`. responses: probability of lesion, float
+    (len(answers), H, W), laid over the slices.
+    """
+    shown = []
+    for right, title in ((True, "Right"), (False, "Wrong")):
+        tiles = []
+        for one in answers[answers["right"] == right].itertuples():
+            layers = [slice_layer(slices, one.row), lesion_layer(slices.masks[one.row])]
+            if responses is not None:
+                layers.insert(1, response_layer(responses[one.Index]))
+            said = f"{html.escape(one.answer)} {one.confidence:.2f}"
+            tiles.append(f"<div>{stacked(layers)}{said}</div>")
+        grid = f'<div style="{GALLERY}">{"".join(tiles)}</div>'
+        shown.append(f"<p><b>{title}</b></p>{grid if tiles else '<p>none</p>'}")
+    return HTML("".join(shown))
 
 
 def positive_label(slices: Slices) -> str:

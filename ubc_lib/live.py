@@ -13,6 +13,7 @@ from ubc_lib.layers import (
     response_layer,
     slice_caption,
     slice_layer,
+    stacked,
 )
 from ubc_lib.models import MODELS, UbcResNet34
 from ubc_lib.results import load_runs, load_weights
@@ -90,8 +91,7 @@ class LiveExplorer(VBox):
             layers.append(response_layer(response, self.opacity.value))
         if self.lesion.value:
             layers.append(lesion_layer(self.slices.masks[row]))
-        pile = "".join(f'<div style="grid-area: 1 / 1">{layer}</div>' for layer in layers)
-        self.picture.value = f'<div style="display: grid">{pile}</div>'
+        self.picture.value = stacked(layers)
         one = next(self.slices.table.iloc[[row]].itertuples())
         said = slice_caption(one, self._said(), positive_label(self.slices))
         self.note.value = f"{said}<p>{missing}</p>"

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from ubc_lib.errors import InputError
 from ubc_lib.slices import Slices
-from ubc_lib.style import LESION_COLOUR, RESPONSE_COLOURS, RESPONSE_OPACITY, WIDTH
+from ubc_lib.style import LESION_COLOUR, RESPONSE_COLOURS, WIDTH
 
 
 def example_rows(slices: Slices, rows: np.ndarray, per_class: int) -> np.ndarray:
@@ -141,35 +141,6 @@ def confident_answers(slices: Slices, predictions: pd.DataFrame, n: int) -> pd.D
     chosen = surest.groupby("right").head(n).sort_values("right", ascending=False, kind="stable")
     columns = ["row", "right", "label", "answer", "confidence"]
     return chosen[columns].reset_index(drop=True)
-
-
-def answer_grid(
-    slices: Slices, answers: pd.DataFrame, responses: np.ndarray | None = None
-) -> Figure:
-    """Slices that a model was sure of: right answers above, wrong ones below, lesions outlined.
-
-    answers: see `confident_answers`. responses: probability of lesion, float (len(answers), H, W),
-    drawn over the slices.
-    """
-    columns = int(answers.groupby("right").size().max())
-    side = WIDTH / columns
-    figure, grid = plt.subplots(
-        2, columns, figsize=(WIDTH, 2 * (side + 0.45)), squeeze=False, layout="constrained"
-    )
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.03, wspace=0, hspace=0)
-    for axes in grid.flat:
-        _blank(axes)
-    for line, right in zip(grid, (True, False), strict=True):
-        line[0].set_ylabel("right" if right else "wrong")
-        for axes, one in zip(line, answers[answers["right"] == right].itertuples(), strict=False):
-            draw_slice(axes, slices.images[one.row])
-            if responses is not None:
-                response = responses[one.Index]
-                opacity = RESPONSE_OPACITY * np.clip(response, 0, 1)
-                axes.imshow(response, cmap=RESPONSE_COLOURS, vmin=0, vmax=1, alpha=opacity)
-            axes.contour(slices.masks[one.row], levels=[0.5], colors=[LESION_COLOUR])
-            axes.set_title(f"{one.answer} {one.confidence:.2f}\n(true: {one.label})", loc="left")
-    return figure
 
 
 def draw_slice(axes: Axes, image: np.ndarray) -> None:

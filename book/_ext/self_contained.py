@@ -1,5 +1,6 @@
 """Makes every page self-contained: its scripts come along, and it asks no other host."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -19,6 +20,14 @@ VENDORED = (
     ("@niivue/niivue/dist/niivue.umd.js", ""),
 )
 VOLUME_PAGE = "volume"
+# What Sphinx writes against the rules of HTML, and what stands for it: names that hide the visible
+# text, a list whose children are no items, and terms of a signature that define nothing.
+MENDED = (
+    (r' aria-label="Toggle hidden content"', ""),
+    (r'<div role="list" class="citation-list">', '<div class="citation-list">'),
+    (r"<dl>\n(<dd><em class=\"sig-param\">.*?)</dl>", r'<div class="parameters">\1</div>'),
+    (r'<dd>(<em class="sig-param">.*?)</dd>', r"<div>\1</div>"),
+)
 NOTICE = (
     "Built without npm: equations show as TeX and the explorers stand still. "
     "Install Node.js and build the book again."
@@ -29,6 +38,7 @@ logger = logging.getLogger(__name__)
 def prepare(app, config):
     """Load our settings script first, and fall back to plain pages where npm was missing."""
     app.add_js_file("first.js", priority=1)
+    app.add_js_file("names.js")
     config.node_modules = Path(app.srcdir, "node_modules")
     config.has_scripts = (config.node_modules / "mathjax").is_dir()
     if not config.has_scripts:
@@ -63,6 +73,8 @@ def tidy_page(app, pagename, templatename, context, doctree):
         if not any(word in str(getattr(script, "filename", "")) for word in unwanted)
         and "thebe" not in getattr(script, "attributes", {}).get("body", "")
     ]
+    for pattern, replacement in MENDED:
+        context["body"] = re.sub(pattern, replacement, context.get("body", ""), flags=re.DOTALL)
     context["language"] = (context.get("meta") or {}).get("language", "en")
 
 
