@@ -90,6 +90,7 @@ def answer_gallery(
             if responses is not None:
                 layers.insert(1, response_layer(responses[one.Index]))
             said = f"{html.escape(one.answer)} {one.confidence:.2f}"
+            said += "" if right else f", true: {html.escape(one.label)}"
             tiles.append(f"<div>{stacked(layers)}{said}</div>")
         grid = f'<div style="{GALLERY}">{"".join(tiles)}</div>'
         shown.append(f"<p><b>{title}</b></p>{grid if tiles else '<p>none</p>'}")

@@ -23,63 +23,70 @@ from ubc_lib.study import Study, study_names
 from ubc_lib.style import RESPONSE_OPACITY, model_label
 from ubc_lib.widgets import SHOWN
 
+WIDE = {"style": {"description_width": "9em"}, "layout": {"width": "auto"}}
+
 
 class LiveExplorer(VBox):
-    """Choose study, run, test patient, slice and opacity; see what the run's model responds.
+    """Choose a study, then what `RunExplorer`, as `shown`, lets you choose in it.
 
     study: the one shown first. Others can be chosen once their slices are in their run folders.
     Raises InputError where the cohort of the first study cannot be used.
     """
 
     def __init__(self, study: Study):
-        def control(kind, description, **settings):
-            wide = {"style": {"description_width": "9em"}, "layout": {"width": "auto"}}
-            return kind(description=description, **settings, **wide)
+        self.study = Dropdown(options=_openable(study), description="study", **WIDE)
+        super().__init__(layout={"max_width": SHOWN})
+        self._open()
+        self.study.observe(self._open, "value")
 
-        self.study = control(Dropdown, "study", options=_openable(study))
-        self.model = control(Dropdown, "model")
-        self.size = control(Dropdown, "images per class")
-        self.seed = control(Dropdown, "seed")
-        self.patient = control(Dropdown, "patient")
-        self.place = control(SelectionSlider, "slice", options=[("none", None)])
-        self.opacity = control(FloatSlider, "opacity", value=RESPONSE_OPACITY, max=1, step=0.05)
-        self.lesion = control(Checkbox, "outline of the lesion", value=True)
-        self.picture, self.note = HTML(), HTML()
-        shown = [self.model, self.size, self.place, self.opacity, self.lesion]
-        controls = [self.study, *shown[:2], self.seed, self.patient, *shown[2:]]
-        super().__init__([*controls, self.picture, self.note], layout={"max_width": SHOWN})
-        self._open_study()
-        self.study.observe(self._open_study, "value")
-        self.seed.observe(self._list_patients, "value")
-        self.patient.observe(self._list_slices, "value")
-        for choice in shown:
-            choice.observe(self._draw, "value")
+    def _open(self, _=None) -> None:
+        self.shown = RunExplorer(self.study.value)
+        self.children = [self.study, self.shown]
 
-    def _open_study(self, _=None) -> None:
-        study = self.study.value
-        self.slices = load_slices(study)
+
+class RunExplorer(VBox):
+    """Choose run, test patient, slice and opacity; see what the run's model responds."""
+
+    def __init__(self, study: Study):
+        self.study, self.slices = study, load_slices(study)
         try:
             self.predictions = load_runs(study).predictions
         except InputError:
             self.predictions = None
         self.networks = {model: load_weights(study, model) for model in study.models}
-        self.model.options = [(model_label(model), model) for model in reversed(study.models)]
-        self.size.options = sorted(study.images_per_class, reverse=True)
-        self.seed.options = study.seeds
+        models = [(model_label(model), model) for model in reversed(study.models)]
+        sizes = sorted(study.images_per_class, reverse=True)
+        self.model = Dropdown(options=models, description="model", **WIDE)
+        self.size = Dropdown(options=sizes, description="images per class", **WIDE)
+        self.seed = Dropdown(options=study.seeds, description="seed", **WIDE)
+        self.patient = Dropdown(description="patient", **WIDE)
+        self.place = SelectionSlider(options=[0], description="slice", **WIDE)
+        self.opacity = FloatSlider(
+            RESPONSE_OPACITY, max=1, step=0.05, description="opacity", **WIDE
+        )
+        self.lesion = Checkbox(True, description="outline of the lesion", **WIDE)
+        self.picture, self.note = HTML(), HTML()
+        run, view = [self.model, self.size], [self.place, self.opacity, self.lesion]
+        super().__init__([*run, self.seed, self.patient, *view, self.picture, self.note])
+        self.seed.observe(self._list_patients, "value")
+        self.patient.observe(self._list_slices, "value")
         self._list_patients()
+        for choice in [*run, *view]:
+            choice.observe(self._draw, "value")
+        self._draw()
 
     def _list_patients(self, _=None) -> None:
-        test = draw_split(self.slices.table, self.study.value, self.seed.value).test
+        test = draw_split(self.slices.table, self.study, self.seed.value).test
         patients = self.slices.table.iloc[test].drop_duplicates("patient")
         self.patient.options = [
             (f"{one.patient} ({one.label})", one.patient) for one in patients.itertuples()
         ]
-        self._list_slices()
+        self.patient.index = 0
 
     def _list_slices(self, _=None) -> None:
         rows = self.slices.table[self.slices.table["patient"] == self.patient.value]
-        self.place.options = [(str(one.slice_index), one.Index) for one in rows.itertuples()]
-        self._draw()
+        if len(rows):  # a new list of patients starts with none chosen
+            self.place.options = [(str(one.slice_index), one.Index) for one in rows.itertuples()]
 
     def _draw(self, _=None) -> None:
         row = self.place.value
@@ -107,7 +114,7 @@ class LiveExplorer(VBox):
 
     def _why_no_response(self) -> str:
         """Why the chosen run has no response, and what to do; empty where it has one."""
-        study, model = self.study.value, self.model.value
+        study, model = self.study, self.model.value
         if not issubclass(MODELS[model], UbcResNet34):
             return f"{model_label(model)} draws no lesion, so it has no response."
         if (self.size.value, self.seed.value) != (max(study.images_per_class), study.seeds[0]):
