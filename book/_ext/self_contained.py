@@ -4,6 +4,7 @@ import re
 import shutil
 from pathlib import Path
 
+from myst_nb.sphinx_ import NbMetadataCollector
 from sphinx.util import logging
 
 # Files of the npm packages, and the folder below _static/vendor/ in which pages look for each.
@@ -78,9 +79,23 @@ def tidy_page(app, pagename, templatename, context, doctree):
     context["language"] = (context.get("meta") or {}).get("language", "en")
 
 
+def gather_widgets(app, pagename, templatename, context, doctree):
+    """Give the one page of the whole book the widgets of all its notebooks."""
+    if app.builder.name != "singlehtml":
+        return
+    scripts = {
+        path or options["body"]: (path, options)
+        for docname in sorted(app.env.found_docs)
+        for path, options in NbMetadataCollector.get_js_files(app.env, docname).values()
+    }
+    for path, options in scripts.values():
+        app.add_js_file(path, **options)
+
+
 def setup(app):
     """Register with Sphinx."""
     app.connect("config-inited", prepare)
+    app.connect("html-page-context", gather_widgets)
     app.connect("html-page-context", tidy_page, priority=900)
     app.connect("build-finished", bring_scripts)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
