@@ -258,3 +258,13 @@ CONTRAST = """selector => {
     ground ? getComputedStyle(ground).backgroundColor : "rgb(255, 255, 255)"].map(luminance);
   return (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
 }"""
+
+
+def test_a_printed_page_runs_on_to_its_end(open_page):
+    page = open_page("api.html")
+    page.emulate_media(media="print")
+    boxes = page.evaluate(
+        "[...document.querySelectorAll('.bd-container, .bd-main, .bd-content')]"
+        ".map(box => getComputedStyle(box).display + ' ' + getComputedStyle(box).overflow)"
+    )
+    assert set(boxes) == {"block visible"}
