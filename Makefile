@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help study book test test-cluster publish restore lock clean
+.PHONY: help study book pdf test test-cluster publish restore lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -26,6 +26,9 @@ study: $(ENV) ## run a study (STUDY=quick COHORT_ROOT= SET= CORES=all GPUS=1) an
 
 book: $(ENV) ## rebuild the pages of STUDY, or of the committed results, without training
 	@python -m ubc_lib.book $(STUDY)
+
+pdf: $(ENV) ## the same, with all pages as one PDF besides (needs Chromium)
+	@python -m ubc_lib.book $(STUDY) --pdf
 
 test: $(ENV) ## run all tests
 	pytest

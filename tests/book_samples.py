@@ -13,10 +13,11 @@ import pytest
 from ipywidgets.embed import dependency_state, embed_data
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from tests.result_samples import some_runs
 from ubc_lib.book import build
 from ubc_lib.slices import Slices
 from ubc_lib.study import ROOT
-from ubc_lib.widgets import slice_explorer
+from ubc_lib.widgets import slice_explorer, training_explorer
 
 PYTHON = {"language_info": {"name": "python", "pygments_lexer": "ipython3"}}
 SVG = (
@@ -96,7 +97,7 @@ def picture_cell(name: str, kind: str, data: str):
 
 @functools.cache
 def explorer():
-    """An executed notebook with the slice explorer of two patients with two slices each."""
+    """An executed notebook with both explorers: two patients with two slices each, four runs."""
     table = pd.DataFrame(
         {
             "patient": ["one", "one", "two", "two"],
@@ -107,11 +108,16 @@ def explorer():
     )
     images = np.random.default_rng(0).normal(size=(4, 32, 32)).astype(np.float32)
     slices = Slices(images, images > 1, table, left_out=(), fingerprint="feed")
-    shown = slice_explorer(slices, np.arange(4))
-    output = new_output("display_data", shown._repr_mimebundle_())
+    results = some_runs(sizes=(1, 2), seeds=(0, 1))
+    shown = [
+        slice_explorer(slices, np.arange(4)),
+        training_explorer(results.history, results.evaluations, results.runs),
+    ]
     state = embed_data(shown, state=dependency_state(shown))["manager_state"]
+    outputs = [new_output("display_data", one._repr_mimebundle_()) for one in shown]
+    cells = [new_code_cell("explore()", outputs=[output]) for output in outputs]
     return new_notebook(
-        cells=[new_markdown_cell("# Explorer"), new_code_cell("explore()", outputs=[output])],
+        cells=[new_markdown_cell("# Explorer"), *cells],
         metadata={**PYTHON, "widgets": {"application/vnd.jupyter.widget-state+json": state}},
     )
 

@@ -1,22 +1,28 @@
 """The built book in Chromium, with every host but this machine's out of reach."""
 
 import functools
+import gzip
 import http.server
+import io
 import os
-import shutil
 import threading
 
 import pytest
+from PIL import Image, ImageStat
 from playwright.sync_api import Page, sync_playwright
 
 from tests.book_samples import book_pages, built_book
+from ubc_lib.pdf import find_chromium
+from ubc_lib.study import ROOT
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 EXPLORER = "studies/first/05_explorer.html"
+VOLUME = "volume.html"
+AXE = ROOT / "book" / "node_modules" / "axe-core" / "axe.min.js"
+# WebGL without a graphics card.
+DRAWING = ["--enable-unsafe-swiftshader", "--use-angle=swiftshader"]
+MEGABYTE = 1_000_000
 
 
 class Silent(http.server.SimpleHTTPRequestHandler):
@@ -39,11 +45,12 @@ def address():
 @pytest.fixture(scope="module")
 def browser():
     """Chromium; on a machine that checks changes (CI=true) it must be there."""
-    if CHROMIUM is None:
+    path = find_chromium()
+    if path is None:
         missing = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
         missing("Chromium is not installed, so the pages cannot be opened.")
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", *DRAWING])
         yield chromium
         chromium.close()
 
@@ -60,7 +67,7 @@ def open_page(browser, address):
             page.complaints = []
             page.route("**/*", lambda route: _only(address, route, page.complaints))
             page.on("pageerror", lambda error: page.complaints.append(str(error)))
-            page.on("requestfailed", lambda request: page.complaints.append(request.url))
+            page.on("requestfailed", lambda request: _fail(request, page.complaints))
             page.on("console", lambda message: _complain(message, page.complaints))
         page.goto(address + name, wait_until="networkidle")
         return page
@@ -76,6 +83,12 @@ def _only(address, route, complaints):
     else:
         complaints.append(f"asked {route.request.url}")
         route.abort()
+
+
+def _fail(request, complaints):
+    # Going on to the next page ends what is still under way, such as the icon of the window.
+    if request.failure != "net::ERR_ABORTED":
+        complaints.append(f"failed {request.url}")
 
 
 def _complain(message, complaints):
@@ -97,6 +110,75 @@ def test_no_page_scrolls_sideways_on_a_telephone(open_page):
         assert excess == 0, name
 
 
+def test_no_page_has_a_serious_accessibility_violation(open_page):
+    for name in book_pages():
+        assert violations(open_page(name)) == [], name
+
+
+@pytest.mark.parametrize("name", ["index.html", "api.html", VOLUME, EXPLORER])
+def test_pages_are_as_accessible_in_the_dark(open_page, name):
+    assert violations(open_page(name, color_scheme="dark")) == []
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core calls serious or critical, with the first element of each."""
+    page.add_script_tag(path=AXE)
+    found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
+    return [
+        f"{one['id']}: {one['nodes'][0]['html']}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
+
+
+def test_a_first_visit_loads_at_most_2_megabytes_and_of_a_plain_page_1(browser, address):
+    for name in book_pages():
+        page = browser.new_page()
+        loaded = []
+        page.on("requestfinished", lambda request, loaded=loaded: loaded.append(request))
+        page.goto(address + name, wait_until="networkidle")
+        weight = sum(weight_of(request.url.removeprefix(address)) for request in loaded)
+        page.close()
+        assert weight < (2 if "explorer" in name or name == VOLUME else 1) * MEGABYTE, name
+
+
+@functools.cache
+def weight_of(address: str) -> int:
+    """Bytes of a file of the book, compressed as a server would."""
+    path = built_book() / address.partition("?")[0].partition("#")[0]
+    return len(gzip.compress(path.read_bytes())) if path.is_file() else 0
+
+
+def test_the_whole_book_is_light():
+    weight = sum(path.stat().st_size for path in built_book().rglob("*") if path.is_file())
+    assert weight < 60 * MEGABYTE
+
+
+def test_the_volume_viewer_draws_and_its_controls_change_the_picture(open_page):
+    page = open_page(VOLUME)
+    page.locator("#fig-volume img").wait_for(state="hidden")
+    canvas = page.locator("#volume canvas")
+    shown = [canvas.screenshot()]
+    assert ImageStat.Stat(Image.open(io.BytesIO(shown[0])).convert("L")).stddev[0] > 20
+    page.get_by_label("Colour map").select_option("viridis")
+    shown.append(canvas.screenshot())
+    page.get_by_label("Opacity of the lesion").fill("0")
+    shown.append(canvas.screenshot())
+    page.get_by_label("View").select_option("3-D")
+    shown.append(canvas.screenshot())
+    assert len(set(shown)) == 4
+    assert page.complaints == []
+
+
+def test_without_webgl_the_volume_page_shows_a_still_picture(open_page):
+    page = open_page("index.html", locale="en-GB")
+    page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
+    open_page(VOLUME, locale="en-GB")
+    assert page.locator("#fig-volume img").is_visible()
+    assert page.locator("#volume canvas").is_hidden()
+    assert page.complaints == []
+
+
 def test_the_slider_of_the_explorer_changes_the_slice(open_page):
     page = open_page(EXPLORER)
     assert shown_slices(page) == ["Slice 70 of patient one, HGG"]
@@ -113,13 +195,22 @@ def test_the_play_button_moves_on_by_itself(open_page):
 
 def test_the_explorer_changes_patients_and_hides_the_lesion(open_page):
     page = open_page(EXPLORER)
-    page.locator("select").select_option("two (LGG)")
+    page.get_by_label("patient").select_option("two (LGG)")
     page.get_by_alt_text("Slice 80 of patient two, LGG").wait_for()
     outline = page.locator("img[alt='Outline of the lesion']:visible")
     assert outline.count() == 1
     page.get_by_role("button", name="lesion off").click()
     page.wait_for_timeout(100)
     assert outline.count() == 0
+
+
+def test_the_training_explorer_changes_its_picture_with_size_and_seed(open_page):
+    page = open_page(EXPLORER)
+    picture = page.locator("img[alt^='Training loss']:visible")
+    assert picture.get_attribute("alt").endswith("2 images per class, seed 0")
+    page.get_by_label("images per class").select_option("1")
+    page.get_by_label("seed").select_option("1")
+    page.get_by_alt_text("1 images per class, seed 1").wait_for()
 
 
 def shown_slices(page: Page) -> list[str]:
@@ -167,3 +258,13 @@ CONTRAST = """selector => {
     ground ? getComputedStyle(ground).backgroundColor : "rgb(255, 255, 255)"].map(luminance);
   return (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
 }"""
+
+
+def test_a_printed_page_runs_on_to_its_end(open_page):
+    page = open_page("api.html")
+    page.emulate_media(media="print")
+    boxes = page.evaluate(
+        "[...document.querySelectorAll('.bd-container, .bd-main, .bd-content')]"
+        ".map(box => getComputedStyle(box).display + ' ' + getComputedStyle(box).overflow)"
+    )
+    assert set(boxes) == {"block visible"}

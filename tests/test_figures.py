@@ -71,6 +71,14 @@ def test_training_curves_have_a_panel_for_dice_only_where_there_is_one(model, pa
     assert all(curve.tolist() == list(range(1, EPOCHS + 1)) for curve in epochs)
 
 
+def test_training_curves_by_model_have_the_models_colours():
+    results = some_runs(sizes=(4,), seeds=(0,))
+    figure = training_curves(results.history, results.evaluations, results.runs, by="model")
+    for colour in MODEL_COLOURS.values():
+        assert all(lines_of(axes, colour) for axes in figure.axes)
+    assert {"ResNet34", "UBC-ResNet34"} <= texts_of(figure)
+
+
 def test_training_curves_mark_the_plateau_of_runs_that_reached_it():
     results = some_runs(sizes=(1, 2), seeds=(0,))
     runs = results.runs[results.runs["model"] == "resnet34"]

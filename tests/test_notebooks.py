@@ -122,6 +122,7 @@ class TestSources:
             assert len(cell.source.splitlines()) <= 16
 
     def test_pictures_of_patients_are_marked(self, path):
+        pictures = ("_grid(", "_gallery(", "slice_explorer(", "LiveExplorer(", "volume_view(")
         for cell in cells(path):
-            if any(name in cell.source for name in ("slice_grid(", "response_grid(", "explorer(")):
+            if any(name in cell.source for name in pictures):
                 assert "patient-images" in cell.metadata.get("tags", [])

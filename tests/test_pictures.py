@@ -9,7 +9,14 @@ from hypothesis.extra.numpy import arrays
 
 from tests.result_samples import some_slices
 from ubc_lib.errors import InputError
-from ubc_lib.pictures import example_rows, grey, patient_rows, response_grid, slice_grid
+from ubc_lib.pictures import (
+    confident_answers,
+    example_rows,
+    grey,
+    patient_rows,
+    response_grid,
+    slice_grid,
+)
 
 ALL = np.arange(8)
 
@@ -63,3 +70,26 @@ def test_responses_are_drawn_unthresholded_beside_true_class_and_confidence():
     assert np.array_equal(shown, responses)
     titles = [axes.get_title(loc="left") for axes in figure.axes[:6]]
     assert titles == ["true: HGG", "", "model: LGG 0.80", "true: LGG", "", "model: LGG 0.80"]
+
+
+class TestConfidentAnswers:
+    SAID = some_slices().table.assign(
+        # a1 and c1 are HGG, two slices each; b1 and d1 are LGG.
+        probability=[0.9, 0.99, 0.4, 0.05, 0.2, 0.6, 0.7, 0.8]
+    )
+
+    def answers(self, n):
+        return confident_answers(some_slices(), self.SAID, n)
+
+    def test_the_surest_slice_of_each_patient_counts_right_answers_first(self):
+        found = self.answers(2)
+        assert found["row"].tolist() == [1, 3, 4, 7]
+        assert found["right"].tolist() == [True, True, False, False]
+
+    def test_answer_and_confidence_are_of_the_likelier_class(self):
+        first, _, third, _ = self.answers(2).itertuples()
+        assert (first.label, first.answer, first.confidence) == ("HGG", "HGG", 0.99)
+        assert (third.label, third.answer, third.confidence) == ("HGG", "LGG", 0.8)
+
+    def test_fewer_come_where_there_are_fewer(self):
+        assert self.answers(9)["row"].tolist() == [1, 3, 5, 4, 7]

@@ -1,4 +1,4 @@
-"""The slice explorer holds every picture and caption, and moves by links that need no kernel."""
+"""The explorers hold every picture and caption, and move by links that need no kernel."""
 
 import base64
 import dataclasses
@@ -14,9 +14,9 @@ from ipywidgets.embed import dependency_state, embed_data
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from tests.result_samples import some_slices
+from tests.result_samples import some_runs, some_slices
 from ubc_lib.errors import InputError
-from ubc_lib.widgets import slice_explorer
+from ubc_lib.widgets import slice_explorer, training_explorer
 
 ALL = np.arange(8)
 
@@ -116,6 +116,31 @@ def test_an_explorer_of_thirty_slices_with_responses_is_light():
     explorer = slice_explorer(smooth, rows, responses=slices.masks[rows] * 0.8)
     state = dependency_state(explorer, drop_defaults=True)
     assert len(json.dumps(embed_data(views=[explorer], state=state))) < 600_000
+
+
+def explored_training(runs: pd.DataFrame | None = None) -> Widget:
+    results = some_runs(sizes=(1, 4), seeds=(0, 1))
+    return training_explorer(
+        results.history, results.evaluations, results.runs if runs is None else runs
+    )
+
+
+def test_training_has_a_picture_for_every_size_and_seed_and_starts_with_the_largest():
+    explorer = explored_training()
+    size, seed = kinds(explorer, Dropdown)
+    assert (size.options, size.value) == (("1", "4"), "4")
+    assert (seed.options, seed.value) == (("0", "1"), "0")
+    alts = [re.search('alt="([^"]*)"', drawn)[1] for drawn in pictures(explorer)]
+    assert [alt.partition("epochs, ")[2] for alt in alts] == [
+        f"{n} images per class, seed {seed}" for n in (1, 4) for seed in (0, 1)
+    ]
+
+
+def test_a_run_that_is_missing_is_said_to_be():
+    runs = some_runs(sizes=(1, 4), seeds=(0, 1)).runs.query("seed == 0 or images_per_class == 1")
+    shown = [inner.value for inner in kinds(explored_training(runs), HTML)]
+    assert shown[3] == "This run is missing."
+    assert sum("<img" in value for value in shown) == 3
 
 
 def test_no_slices_or_another_number_of_responses_are_refused():

@@ -1,6 +1,6 @@
 """Builds the book of one study, or of all committed results, strictly and whole.
 
-Use: python -m ubc_lib.book [study]
+Use: python -m ubc_lib.book [study] [--pdf]
 """
 
 import argparse
@@ -14,34 +14,48 @@ from pathlib import Path
 import yaml
 
 from ubc_lib.errors import InputError
+from ubc_lib.pdf import print_page
+from ubc_lib.quotes import PDF
 from ubc_lib.staging import stage
 from ubc_lib.study import ROOT, data_folder
 from ubc_lib.summary import read_summary, summary_lines
 
 
-def build(study: str | None = None, root: Path = ROOT) -> Path:
+def build(study: str | None = None, root: Path = ROOT, printable: bool = False) -> Path:
     """Build the book strictly and return its first page, `_build/html/index.html`.
 
     The book appears whole or not at all: it is built beside the one that stands, then moved.
-    Raises InputError when there are no results, or when a page is refused.
+    printable: whether the first page offers all pages as one PDF.
+    Raises InputError when there are no results, when a page is refused, or when a PDF cannot be
+    printed here.
     """
     contents = stage(study_folders(study), root / "book")
     install_scripts(root / "book")
     target = root / "_build" / "html"
     target.parent.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix="book-") as workshop:
-        toc = Path(workshop, "toc.yml")
-        toc.write_text(yaml.safe_dump(contents, sort_keys=False), encoding="utf-8")
-        arguments = ["build", "book", "--toc", toc, "--config", "_config.yml"]
-        arguments += ["--path-output", workshop, "-W", "--keep-going", "--all", "--quiet"]
-        command = [Path(sys.executable).with_name("jupyter-book"), *arguments]
-        # Its standard output names a folder that is about to be moved.
-        if subprocess.run(command, cwd=root, check=False, stdout=subprocess.DEVNULL).returncode:
-            raise InputError("The book could not be built: see above. An earlier book is intact.")
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix="book-") as name:
+        workshop = Path(name)
+        (workshop / "toc.yml").write_text(yaml.safe_dump(contents, sort_keys=False), "utf-8")
+        if printable:
+            page = _pages("singlehtml", root, workshop) / "index.html"
+            print_page(page, root / "book" / PDF)
+        pages = _pages("html", root, workshop)
         if target.exists():
-            target.rename(Path(workshop, "before"))
-        Path(workshop, "_build", "html").rename(target)
+            target.rename(workshop / "before")
+        pages.rename(target)
     return target / "index.html"
+
+
+def _pages(builder: str, root: Path, workshop: Path) -> Path:
+    """Run Jupyter Book with one of its builders and return the folder of its pages."""
+    arguments = ["build", "book", "--builder", builder, "--toc", workshop / "toc.yml"]
+    arguments += ["--config", "_config.yml", "--path-output", workshop]
+    arguments += ["-W", "--keep-going", "--all", "--quiet"]
+    command = [Path(sys.executable).with_name("jupyter-book"), *arguments]
+    # Its standard output names a folder that is about to be moved.
+    if subprocess.run(command, cwd=root, check=False, stdout=subprocess.DEVNULL).returncode:
+        raise InputError("The book could not be built: see above. An earlier book is intact.")
+    return workshop / "_build" / builder
 
 
 def study_folders(study: str | None = None) -> list[Path]:
@@ -84,9 +98,11 @@ def main() -> None:
     """Build the book of one study, or of all committed results, and say what is in it."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("study", nargs="?", help="a study in data/runs; all results by default")
-    study = parser.parse_args().study
+    parser.add_argument("--pdf", action="store_true", help="offer all pages as one PDF as well")
+    arguments = parser.parse_args()
+    study = arguments.study
     try:
-        page = build(study)
+        page = build(study, printable=arguments.pdf)
         for folder in study_folders(study):
             print(*summary_lines(read_summary(folder)), sep="\n")
         print(f"The book is at {page}")

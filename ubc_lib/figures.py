@@ -102,40 +102,45 @@ def accuracy_against_dice(runs: pd.DataFrame) -> Figure:
     return figure
 
 
-def training_curves(history: pd.DataFrame, evaluations: pd.DataFrame, runs: pd.DataFrame) -> Figure:
-    """Loss, accuracy and Dice over epochs, one line per subset size, for one model and seed.
+def training_curves(
+    history: pd.DataFrame,
+    evaluations: pd.DataFrame,
+    runs: pd.DataFrame,
+    by: str = "images_per_class",
+) -> Figure:
+    """Loss, accuracy and Dice over epochs, one line per run.
 
     A dot marks the plateau epoch of each run that reached it. Accuracy: dotted on the training
-    batches, solid on the test set. Tables: see `Runs`.
+    batches, solid on the test set. Tables: see `Runs`. by: what the runs differ in, and are
+    coloured by, "images_per_class" or "model".
     """
+    colours = _colours(sorted(runs[by].unique()), by)
     with_dice = evaluations["dice"].notna().any()
     figure, panels = plt.subplots(
         2 + with_dice, figsize=(WIDTH, 2.5 * (2 + with_dice) + 0.8), sharex=True
     )
-    sizes = sorted(runs["images_per_class"].unique())
-    colours = dict(zip(sizes, sequence_colours(len(sizes)), strict=True))
     for run in runs.itertuples():
+        value = getattr(run, by)
+        colour, label = colours[value], model_label(value) if by == "model" else value
         trained = _of_run(history, run)
         tested = _of_run(evaluations, run)
         curves = [trained["loss"], tested["accuracy"], tested["dice"]][: len(panels)]
-        panels[1].plot(trained["accuracy"], color=colours[run.images_per_class], ls=":", lw=1)
+        panels[1].plot(trained["accuracy"], color=colour, ls=":", lw=1)
         for axes, curve in zip(panels, curves, strict=True):
-            axes.plot(
-                curve, color=colours[run.images_per_class], lw=1.6, label=run.images_per_class
-            )
+            axes.plot(curve, color=colour, lw=1.6, label=label)
             if run.plateau_reached:
-                value = np.interp(run.plateau_epoch, curve.index, curve)
-                axes.plot(run.plateau_epoch, value, "o", ms=6, color=colours[run.images_per_class])
+                height = np.interp(run.plateau_epoch, curve.index, curve)
+                axes.plot(run.plateau_epoch, height, "o", ms=6, color=colour)
     panels[0].set_ylabel("training loss")
     panels[1].set_ylabel("accuracy")
     panels[-1].set_xlabel("epoch")
     if with_dice:
         panels[2].set_ylabel("Dice (test)")
     panels[0].legend(
-        title="images per class",
+        title=None if by == "model" else "images per class",
         loc="lower center",
         bbox_to_anchor=(0.5, 1),
-        ncols=min(len(sizes), 5),
+        ncols=min(len(colours), 5),
         handlelength=1.2,
     )
     figure.align_ylabels()
@@ -156,6 +161,13 @@ def lesion_areas(slices: pd.DataFrame) -> Figure:
     sns.boxplot(**shared, palette=palette, fill=False, width=0.75, showfliers=False, ax=axes)
     axes.set(xlabel="lesion area of a slice, cm²", ylabel="", xlim=(0, None))
     return figure
+
+
+def _colours(values: list, by: str) -> dict:
+    """A colour for each value: the models' own, or from light to dark."""
+    if by == "model":
+        return {model: MODEL_COLOURS[model] for model in values}
+    return dict(zip(values, sequence_colours(len(values)), strict=True))
 
 
 def _of_run(table: pd.DataFrame, run) -> pd.DataFrame:

@@ -124,6 +124,25 @@ def response_grid(
     return figure
 
 
+def confident_answers(slices: Slices, predictions: pd.DataFrame, n: int) -> pd.DataFrame:
+    """The n slices that a model was surest of where it was right, then n where it was wrong.
+
+    predictions: of one run, see `Runs.predictions`. Of each patient only the surest slice counts,
+    since its slices are alike; fewer rows come where there are fewer. Columns: row (of the slice
+    table), right, label, answer, confidence.
+    """
+    labels = slices.table.drop_duplicates("target").set_index("target")["label"]
+    places = slices.table[["patient", "slice_index"]].rename_axis("row").reset_index()
+    said = places.merge(predictions, on=["patient", "slice_index"])
+    said["answer"] = (said["probability"] > 0.5).map({True: labels[1], False: labels[0]})
+    said["right"] = said["answer"] == said["label"]
+    said["confidence"] = np.maximum(said["probability"], 1 - said["probability"])
+    surest = said.sort_values("confidence", ascending=False).drop_duplicates(["patient", "right"])
+    chosen = surest.groupby("right").head(n).sort_values("right", ascending=False, kind="stable")
+    columns = ["row", "right", "label", "answer", "confidence"]
+    return chosen[columns].reset_index(drop=True)
+
+
 def draw_slice(axes: Axes, image: np.ndarray) -> None:
     """A slice in grey. image: float (H, W)."""
     axes.imshow(grey(image), cmap="gray", vmin=0, vmax=1)

@@ -14,6 +14,7 @@ from ubc_lib.results import PUBLISHED_RECORDS, load_runs, publish_records, write
 from ubc_lib.study import Study
 from ubc_lib.style import use_book_style
 from ubc_lib.summary import read_summary
+from ubc_lib.widget_state import forget_unshown_widgets
 
 PATIENT_IMAGES = "patient-images"
 WITHHELD = (
@@ -66,13 +67,13 @@ def forget_machine(notebook: nbformat.NotebookNode) -> None:
 def withhold_patient_images(notebook: nbformat.NotebookNode) -> None:
     """Replace, in place, the outputs of cells tagged `patient-images` by a sentence.
 
-    The saved state of widgets goes too, since it holds the pictures that they show.
+    The saved state of their widgets goes too, since it holds the pictures that they show.
     """
-    notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if PATIENT_IMAGES in cell.metadata.get("tags", []):
             text = nbformat.v4.new_output("display_data", {"text/markdown": WITHHELD})
             cell.outputs = [text]
+    forget_unshown_widgets(notebook)
 
 
 if __name__ == "__main__":

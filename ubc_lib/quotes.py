@@ -8,6 +8,7 @@ from ubc_lib.summary import ENOUGH_SEEDS, accuracy_text
 
 BASELINE, BOOSTED = MODEL_LABELS
 ABSENT = "not run"
+PDF = "studies/book.pdf"  # of all pages, below the folder of the book
 
 # The paper's Table 3: 0.81 with masks, 0.71 without.
 PAPER_DIFFERENCE = 0.10

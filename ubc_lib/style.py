@@ -10,6 +10,7 @@ MODEL_COLOURS = {"resnet34": "#D55E00", "ubc_resnet34": "#0072B2"}
 CLASS_COLOURS = {1: "#AA4499", 0: "#117733"}
 LESION_COLOUR = "#FFB000"
 RESPONSE_COLOURS = "magma"
+RESPONSE_OPACITY = 0.7  # over a slice, where a response is 1
 NEUTRAL = "#595959"
 
 MODEL_LABELS = {"resnet34": "ResNet34", "ubc_resnet34": "UBC-ResNet34"}

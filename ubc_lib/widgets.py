@@ -1,11 +1,11 @@
-"""The slice explorer: works with a kernel and, because every link is a jslink, without one."""
+"""The explorers of the book: with a kernel and, because every link is a jslink, without one."""
 
-import base64
-import html
 import io
 from collections.abc import Iterable
 from functools import partial
+from urllib.parse import quote
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from ipywidgets import (
@@ -22,20 +22,14 @@ from ipywidgets import (
     Widget,
     jslink,
 )
-from matplotlib import colormaps
-from matplotlib.colors import to_rgb
-from PIL import Image
-from scipy import ndimage
 
 from ubc_lib.errors import InputError
-from ubc_lib.pictures import grey
+from ubc_lib.figures import training_curves
+from ubc_lib.layers import lesion_layer, positive_label, response_layer, slice_caption, slice_layer
 from ubc_lib.slices import Slices
-from ubc_lib.style import LESION_COLOUR, RESPONSE_COLOURS, model_label
 
-SIDE = 224  # pixels of an encoded picture
-QUALITY = 70  # of webp; that of transparency is coarser, since it is stored without loss
-ALPHA_QUALITY = 30
 SHOWN = "384px"  # width on the page where there is room
+SHOWN_CURVES = "540px"
 PLAY_MILLISECONDS = 700
 
 
@@ -57,18 +51,18 @@ def slice_explorer(
     if responses is not None and len(responses) != len(rows):
         raise InputError(f"slice_explorer got {len(responses)} responses for {len(rows)} slices.")
     table = slices.table.iloc[rows]
-    positive = slices.table.loc[slices.table["target"] == 1, "label"].iloc[0]
+    positive = positive_label(slices)
     markup = pd.DataFrame(
         {
-            "slice": [_slice(slices, row) for row in rows],
-            "lesion": [_lesion(slices.masks[row]) for row in rows],
-            "caption": [_caption(one, predictions, positive) for one in table.itertuples()],
+            "slice": [slice_layer(slices, row) for row in rows],
+            "lesion": [lesion_layer(slices.masks[row]) for row in rows],
+            "caption": [slice_caption(one, predictions, positive) for one in table.itertuples()],
         }
     )
     switches = {"lesion": _switch("lesion", on=True)}
     if responses is not None:
         # Before the lesion, so that its outline is drawn on top.
-        markup.insert(1, "response", [_response(response) for response in responses])
+        markup.insert(1, "response", [response_layer(response) for response in responses])
         switches["response"] = _switch("response", on=False)
 
     # One for all: a saved page writes each layout and style out in full, 1 kB each.
@@ -96,6 +90,58 @@ def slice_explorer(
     )
 
 
+def training_explorer(history: pd.DataFrame, evaluations: pd.DataFrame, runs: pd.DataFrame) -> VBox:
+    """Choose images per class and seed, see loss, accuracy and Dice of every model over epochs.
+
+    Tables: see `Runs`.
+    """
+    sizes, seeds = (sorted(runs[key].unique()) for key in ("images_per_class", "seed"))
+    size, seed = (
+        Dropdown(
+            options=[str(value) for value in values],
+            index=start,
+            description=name,
+            style={"description_width": "9em"},
+            layout={"width": "16em"},
+        )
+        for name, values, start in (("images per class", sizes, len(sizes) - 1), ("seed", seeds, 0))
+    )
+    layout = Layout(flex_flow="column", width="auto")
+    drawn = runs.groupby(["images_per_class", "seed"]).groups
+    by_size = []
+    for n in sizes:
+        values = [
+            _curves(history, evaluations, runs.loc[drawn[n, one]])
+            if (n, one) in drawn
+            else "This run is missing."
+            for one in seeds
+        ]
+        by_size.append(_stack(seed, map(HTML, values), layout))
+    return VBox(
+        [size, seed, _stack(size, by_size, layout)],
+        layout={"width": "100%", "max_width": SHOWN_CURVES},
+    )
+
+
+def _curves(history: pd.DataFrame, evaluations: pd.DataFrame, runs: pd.DataFrame) -> str:
+    """The training of each model on one subset, on axes that are the same for every subset."""
+    figure = training_curves(history, evaluations, runs, by="model")
+    for axes in figure.axes:
+        axes.set_xlim(0, history["epoch"].max())
+        axes.set_ylim(0, 1 if axes is not figure.axes[0] else None)
+    drawn = io.StringIO()
+    # Text as text: letters drawn as paths double the weight.
+    with plt.rc_context({"svg.fonttype": "none"}):
+        figure.savefig(drawn, format="svg", metadata={"Date": None})
+    plt.close(figure)
+    n, seed = runs.iloc[0][["images_per_class", "seed"]]
+    alt = f"Training loss, accuracy and Dice over epochs, {n} images per class, seed {seed}"
+    return (
+        f'<img class="dark-light" alt="{alt}" src="data:image/svg+xml,{quote(drawn.getvalue())}" '
+        'style="display: block; width: 100%; background: white">'
+    )
+
+
 def _switch(name: str, on: bool) -> ToggleButtons:
     return ToggleButtons(
         options=[f"{name} on", f"{name} off"],
@@ -116,60 +162,3 @@ def _stack(control: Widget, children: Iterable[Widget], layout: Layout) -> Stack
     stack = Stack([*children], selected_index=control.index, layout=layout)
     jslink((control, "index"), (stack, "selected_index"))
     return stack
-
-
-def _caption(one, predictions: pd.DataFrame | None, positive: str) -> str:
-    """Patient, class and slice, and what each model said about it. one: a row of the table."""
-    patient, label = html.escape(one.patient), html.escape(one.label)
-    lines = [f"<b>{patient}</b>, {label}, slice {one.slice_index}"]
-    if predictions is not None:
-        said = predictions[
-            predictions["patient"].eq(one.patient) & predictions["slice_index"].eq(one.slice_index)
-        ]
-        for model in said.itertuples():
-            answer = f"probability of {html.escape(positive)} {model.probability:.2f}"
-            dice = "" if pd.isna(model.dice) else f", Dice {model.dice:.2f}"
-            lines.append(f"{model_label(model.model)}: {answer}{dice}")
-    style = "line-height: 1.5; color: var(--jp-widgets-label-color, inherit)"
-    return f'<div style="{style}">{"<br>".join(lines)}</div>'
-
-
-def _slice(slices: Slices, row: int) -> str:
-    one = slices.table.iloc[row]
-    shades = Image.fromarray(np.uint8(255 * grey(slices.images[row])))
-    alt = f"Slice {one['slice_index']} of patient {one['patient']}, {one['label']}"
-    return _picture(shades.resize((SIDE, SIDE), Image.Resampling.BICUBIC), alt)
-
-
-def _lesion(mask: np.ndarray) -> str:
-    """The outline of a lesion, transparent elsewhere. mask: bool (H, W)."""
-    enlarged = Image.fromarray(np.uint8(255 * mask)).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-    inside = np.asarray(enlarged) > 127
-    outline = inside & ~ndimage.binary_erosion(inside, iterations=2)
-    return _picture(_tinted(to_rgb(LESION_COLOUR), outline), "Outline of the lesion")
-
-
-def _response(response: np.ndarray) -> str:
-    """A response as colours over the slice, the fainter the lower. response: float (H, W)."""
-    colours = colormaps[RESPONSE_COLOURS](response)[..., :3]
-    drawn = _tinted(colours, 0.7 * np.clip(response, 0, 1))
-    return _picture(drawn, "Response of the model: probability of lesion at each pixel")
-
-
-def _tinted(colours, opacity: np.ndarray) -> Image.Image:
-    """An image of `colours` (three, or H x W x 3) with `opacity` (H, W), all from 0 to 1."""
-    rgba = np.zeros((*opacity.shape, 4))
-    rgba[..., :3], rgba[..., 3] = colours, opacity
-    return Image.fromarray(np.uint8(255 * rgba))
-
-
-def _picture(image: Image.Image, alt: str) -> str:
-    # An ipywidgets Image cannot carry a text for those who do not see it. The class keeps the
-    # book's theme from dimming pictures, and their transparent parts from filling, in dark mode.
-    encoded = io.BytesIO()
-    image.save(encoded, "webp", quality=QUALITY, alpha_quality=ALPHA_QUALITY)
-    data = base64.b64encode(encoded.getvalue()).decode()
-    return (
-        f'<img class="dark-light" alt="{html.escape(alt)}" src="data:image/webp;base64,{data}" '
-        'style="display: block; width: 100%; background: none">'
-    )

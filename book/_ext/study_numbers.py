@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from ubc_lib.quotes import VERDICTS, explorable, overview, quoted, status_box
+from ubc_lib.quotes import PDF, VERDICTS, explorable, overview, quoted, status_box
 
 
 def read_numbers(app, config):
@@ -11,11 +11,13 @@ def read_numbers(app, config):
     path = Path(app.srcdir, "studies", "summaries.json")
     summaries = json.loads(path.read_text(encoding="utf-8"))
     headline, shown = summaries[0], explorable(summaries)
+    has_pdf = Path(app.srcdir, PDF).is_file()
     config.myst_substitutions = {
         **quoted(headline, f"studies/{headline['study']}/"),
         "explorer": quoted(shown, f"studies/{shown['study']}/")["explorer"],
         "status": status_box(headline),
         "studies": overview(summaries),
+        "pdf": f"Or all pages as {{download}}`one PDF <{PDF}>`." if has_pdf else "",
         "rules": "\n".join(f"- **{word}**: {rule}" for word, (rule, _) in VERDICTS.items()),
     }
 
