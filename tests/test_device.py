@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ubc_lib.device import choose_device, choose_precision, cpu_gains_from_bf16
+from ubc_lib.device import choose_device, choose_precision, cpu_gains_from_bf16, memory_advice
 from ubc_lib.errors import InputError
 
 
@@ -31,3 +31,8 @@ def test_a_gpu_that_is_not_there_is_refused_by_name(monkeypatch):
     assert choose_device("auto") == torch.device("cpu")
     with pytest.raises(InputError, match="device=cuda"):
         choose_device("cuda")
+
+
+def test_a_gpu_that_is_too_small_ends_with_what_to_set():
+    with pytest.raises(InputError, match=r"GPUS=1.*precision=bf16"), memory_advice():
+        raise torch.OutOfMemoryError("CUDA out of memory")

@@ -58,6 +58,18 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 @contextmanager
+def memory_advice() -> Iterator[None]:
+    """Say what to set where a device's memory is too small, as InputError."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise InputError(
+            "The memory of the GPU is too small for this training. Train fewer at once (GPUS=1), "
+            "or set precision=bf16, a smaller batch_size or image_size, or device=cpu."
+        ) from error
+
+
+@contextmanager
 def cpu_threads(count: int) -> Iterator[None]:
     """Let torch use `count` processor threads; sums, and so results, depend on their number."""
     before = torch.get_num_threads()

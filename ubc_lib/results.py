@@ -31,14 +31,15 @@ class Runs:
     """The finished runs of a study as tidy tables, sorted by model, images per class and seed.
 
     runs: one row per run: study, model, images_per_class, seed, accuracy, dice, dice_per_image,
-    n_test, plateau_epoch, plateau_reached, epochs_run, parameters, train_labels,
+    n_test, plateau_epoch, plateau_reached, diverged_epoch, epochs_run, parameters, train_labels,
     train_mask_pixels, seconds, device, precision, commit, date, fingerprint.
     evaluations: one row per run and evaluated epoch: accuracy, cross_entropy, dice, dice_per_image.
     history: one row per run and epoch: learning_rate, loss, cross_entropy, soft_dice_loss,
     accuracy (of the training batches), seconds.
     predictions: one row per run and test slice: patient, slice_index, label, target, probability,
     correct and dice, each the mean over the reported epochs.
-    Dice is NaN for a model without decoder.
+    Dice is NaN for a model without decoder. A run that diverged has no accuracy, no predictions,
+    and a history that ends in its diverged_epoch.
     """
 
     runs: pd.DataFrame
@@ -152,6 +153,7 @@ def tidy(records: Iterable[dict]) -> Runs:
     runs = pd.DataFrame(
         {
             **record["run"],
+            "diverged_epoch": None,  # which older records do not have
             **record["result"],
             **{key: record["provenance"][key] for key in ("device", "precision", "commit", "date")},
             "fingerprint": record["fingerprint"],
@@ -159,7 +161,8 @@ def tidy(records: Iterable[dict]) -> Runs:
         for record in records
     ).sort_values(KEYS, ignore_index=True)
     tables = [runs, *(stacked(part) for part in ("evaluations", "history", "predictions"))]
-    numbers = ("accuracy", "dice", "dice_per_image", "soft_dice_loss", "plateau_epoch")
+    losses = ("loss", "cross_entropy", "soft_dice_loss")
+    numbers = ("accuracy", "dice", "dice_per_image", *losses, "plateau_epoch", "diverged_epoch")
     for table in tables:
         for column in table.columns.intersection(numbers):
             table[column] = table[column].astype(float)
