@@ -10,11 +10,9 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from benchmarks.engine import add_rows
 from ubc_lib import run
-from ubc_lib.device import device_name
 from ubc_lib.results import load_runs
 from ubc_lib.slices import load_slices
 from ubc_lib.study import Study, data_folder

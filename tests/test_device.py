@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from ubc_lib.device import choose_device, choose_precision, cpu_gains_from_bf16, memory_advice
+from ubc_lib.device import (
+    choose_device,
+    choose_precision,
+    cpu_gains_from_bf16,
+    memory_advice,
+    memory_format,
+)
 from ubc_lib.errors import InputError
 
 
@@ -24,6 +30,19 @@ def test_bf16_is_for_processors_that_gain_from_it(capabilities, gains):
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_precision_that_is_asked_for_is_kept(precision):
     assert choose_precision(precision, torch.device("cpu")) == precision
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "size", "expected"),
+    [
+        ("cpu", "fp32", 64, torch.contiguous_format),
+        ("cpu", "fp32", 224, torch.channels_last),
+        ("cpu", "bf16", 64, torch.channels_last),
+        ("cuda", "fp32", 64, torch.channels_last),
+    ],
+)
+def test_channels_lie_last_where_that_is_faster(device, precision, size, expected):
+    assert memory_format(torch.device(device), precision, size) is expected
 
 
 def test_a_gpu_that_is_not_there_is_refused_by_name(monkeypatch):

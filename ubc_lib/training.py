@@ -98,7 +98,7 @@ def fit(
     """
     device = train.images.device
     precision = choose_precision(study.precision, device)
-    model.to(device, memory_format=memory_format(device, precision))
+    model.to(device, memory_format=memory_format(device, precision, study.image_size))
     optimizer = _adam(model, study, device)
     progress = _resume(checkpoint, identity, model, optimizer)
     step = _training_step(model, optimizer, train, study, precision)
