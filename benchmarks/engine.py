@@ -224,6 +224,7 @@ def main() -> None:
         ]
         if done >= set(keys):
             continue
+        # One process each, so that memory is its own, and they take turns run by run.
         workers = {name: ProcessPoolExecutor(1, mp_context=context) for name in ENGINES}
         start_up, rows = {}, []
         for name, worker in workers.items():

@@ -78,10 +78,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=data_folder() / "results" / "benchmarks")
     options = parser.parse_args()
     for first, second in COMPARED[options.device]:
-        found = compare(
-            *(accuracies(way, options.device, options.seeds) for way in (first, second))
-        )
-        found.insert(0, "machine", device_name(torch.device(options.device)))
+        tables = [accuracies(way, options.device, options.seeds) for way in (first, second)]
+        found = compare(*tables)
+        found.insert(0, "machine", tables[0]["device"].iloc[0])
         found.insert(1, "compared", f"{first} against {second}")
         keys = ["machine", "compared", "model", "images_per_class", "metric"]
         add_rows(options.folder / "precision.csv", found.to_dict("records"), keys)
