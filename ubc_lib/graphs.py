@@ -47,7 +47,6 @@ class StepGraphs:
 
 
 @contextmanager
-@torch.no_grad()
 def unchanged(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[None]:
     """Training within leaves model and optimizer as they were, in the same memory.
 
@@ -58,11 +57,11 @@ def unchanged(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[No
         kept = chain.from_iterable(state.values() for state in optimizer.state.values())
         return chain(model.parameters(), model.buffers(), kept)
 
-    before = {id(tensor): tensor.clone() for tensor in tensors()}
-    with torch.enable_grad():
-        yield
-    for tensor in tensors():
-        if id(tensor) in before:
-            tensor.copy_(before[id(tensor)])
-        else:
-            tensor.zero_()
+    before = {id(tensor): tensor.detach().clone() for tensor in tensors()}
+    yield
+    with torch.no_grad():
+        for tensor in tensors():
+            if id(tensor) in before:
+                tensor.copy_(before[id(tensor)])
+            else:
+                tensor.zero_()
