@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help study book pdf test test-cluster publish restore lock clean
+.PHONY: help study book pdf test test-cluster bench publish restore lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -19,7 +19,7 @@ help: ## this list
 	@echo '  make study STUDY=brats2019 COHORT_ROOT=/data/MICCAI_BraTS_2019_Data_Training'
 	@echo '  make study STUDY=quick SET="epochs=5 images_per_class=[2,10]"'
 
-study: $(ENV) ## run a study (STUDY=quick COHORT_ROOT= SET= CORES=all GPUS=1) and build its book
+study: $(ENV) ## run a study (STUDY=quick COHORT_ROOT= SET= CORES=all GPUS=1, trainings at once on a GPU) and build its book
 	@snakemake book --cores $(CORES) --resources gpu=$(GPUS) mem_mb=$(memory_mb) \
 	  --keep-going --rerun-incomplete --rerun-triggers mtime --quiet all --nolock \
 	  --config study="$(or $(STUDY),quick)" settings="$(SET)" cohort_root="$(COHORT_ROOT)" gpu=$(gpu)
@@ -36,6 +36,11 @@ test: $(ENV) ## run all tests
 test-cluster: $(ENV) ## run the tests that start a SLURM of their own (Debian: slurm-wlm munge)
 	pytest -m slurm
 
+bench: $(ENV) ## measure the engine against the reference loop (15 minutes on a quiet machine)
+	@.venv/bin/python -m pip install --quiet --no-deps -r benchmarks/requirements.lock
+	@python -m benchmarks.engine
+	@python -m ubc_lib.performance_page
+
 publish: $(ENV) ## copy the results of STUDY to data/results, without pictures of real patients
 	@python -m ubc_lib.publish "$(or $(STUDY),quick)" "$(SET)"
 
@@ -45,6 +50,9 @@ restore: ## copy the committed records of STUDY to data/runs, to continue them
 lock: $(ENV) ## choose the newest versions within the ranges of pyproject.toml
 	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --upgrade \
 	  --no-header --no-annotate --quiet -o requirements.lock
+	uv pip compile pyproject.toml --extra bench --universal --python-version 3.11 \
+	  --constraint requirements.lock --no-header --no-annotate --quiet \
+	  | grep -vxFf requirements.lock > benchmarks/requirements.lock
 
 clean: ## remove the environment and built pages; cohorts and results stay
 	rm -rf .venv _build build

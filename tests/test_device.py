@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from ubc_lib.device import choose_device, choose_precision, cpu_gains_from_bf16
+from ubc_lib.device import (
+    choose_device,
+    choose_precision,
+    cpu_gains_from_bf16,
+    memory_advice,
+    memory_format,
+)
 from ubc_lib.errors import InputError
 
 
@@ -26,8 +32,26 @@ def test_a_precision_that_is_asked_for_is_kept(precision):
     assert choose_precision(precision, torch.device("cpu")) == precision
 
 
+@pytest.mark.parametrize(
+    ("device", "precision", "size", "expected"),
+    [
+        ("cpu", "fp32", 64, torch.contiguous_format),
+        ("cpu", "fp32", 224, torch.channels_last),
+        ("cpu", "bf16", 64, torch.channels_last),
+        ("cuda", "fp32", 64, torch.channels_last),
+    ],
+)
+def test_channels_lie_last_where_that_is_faster(device, precision, size, expected):
+    assert memory_format(torch.device(device), precision, size) is expected
+
+
 def test_a_gpu_that_is_not_there_is_refused_by_name(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert choose_device("auto") == torch.device("cpu")
     with pytest.raises(InputError, match="device=cuda"):
         choose_device("cuda")
+
+
+def test_a_gpu_that_is_too_small_ends_with_what_to_set():
+    with pytest.raises(InputError, match=r"GPUS=1.*precision=bf16"), memory_advice():
+        raise torch.OutOfMemoryError("CUDA out of memory")

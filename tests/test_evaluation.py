@@ -64,6 +64,36 @@ def test_predict_does_not_depend_on_the_other_images():
     assert together.probability[69] == pytest.approx(alone.probability[0], rel=1e-4)
 
 
+class Small(Bright):
+    """Has memory for `images` images at a time."""
+
+    def __init__(self, images: int):
+        super().__init__()
+        self.images, self.seen = images, []
+
+    def forward(self, images):
+        self.seen.append(len(images))
+        if len(images) > self.images:
+            raise torch.OutOfMemoryError("too many")
+        return super().forward(images)
+
+
+def test_batches_are_halved_where_memory_is_too_small():
+    images, target = torch.randn(9, 1, 4, 4), torch.zeros(9, dtype=torch.long)
+    model = Small(images=2)
+    found = predict(model, images, images > 0, target, "fp32")
+    expected = predict(Bright(), images, images > 0, target, "fp32")
+    assert model.seen == [9, 4, 2, 2, 2, 2, 1]
+    assert found.probability == pytest.approx(expected.probability)
+    assert found.overlap.tolist() == expected.overlap.tolist()
+
+
+def test_memory_that_is_too_small_for_one_image_is_an_error():
+    images, target = torch.randn(2, 1, 4, 4), torch.zeros(2, dtype=torch.long)
+    with pytest.raises(torch.OutOfMemoryError):
+        predict(Small(images=0), images, images > 0, target, "fp32")
+
+
 def test_a_model_without_decoder_has_no_dice():
     images, masks = torch.zeros(1, 1, 32, 32), torch.ones(1, 1, 32, 32, dtype=torch.bool)
     found = predict(build_model("resnet34", 0), images, masks, torch.tensor([0]), "fp32")

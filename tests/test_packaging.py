@@ -66,7 +66,8 @@ def test_conda_users_get_every_package_from_pip():
 
 def test_everything_imported_is_declared():
     owners = packages_distributions()
-    declared = {name.lower().replace("_", "-") for name in [*RANGES, PROJECT["name"]]}
+    benches = [Requirement(text).name for text in PROJECT["optional-dependencies"]["bench"]]
+    declared = {name.lower().replace("_", "-") for name in [*RANGES, *benches, PROJECT["name"]]}
     for path in [
         *ROOT.glob("ubc_lib/*.py"),
         *ROOT.glob("tests/*.py"),
@@ -75,9 +76,13 @@ def test_everything_imported_is_declared():
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module] if isinstance(node, ast.ImportFrom) else []
-            for name in {name.split(".")[0] for name in names} - {"tests", "packaging"}:
+            for name in {name.split(".")[0] for name in names} - {
+                "tests",
+                "benchmarks",
+                "packaging",
+            }:
                 if name not in sys.stdlib_module_names:
-                    owned = {owner.lower().replace("_", "-") for owner in owners[name]}
+                    owned = {owner.lower().replace("_", "-") for owner in owners.get(name, [name])}
                     assert owned & declared, f"{path.name} imports {name}"
 
 

@@ -15,6 +15,7 @@ from ubc_lib.run import train_across_sizes, train_run
 from ubc_lib.slices import load_slices
 from ubc_lib.split import draw_split
 from ubc_lib.study import ROOT
+from ubc_lib.tables import accuracy_by_images, run_overview
 
 VARIES = ("seconds", "date")
 
@@ -158,6 +159,27 @@ def test_weights_are_written_for_the_first_seed_alone(tree):
     study = tiny_study(tree, images_per_class=(1,), epochs=1, seeds=(0, 1))
     train_across_sizes(study, "resnet34", 1)
     assert not weights_path(study, "resnet34").exists()
+
+
+def test_a_run_that_diverges_has_a_record_that_says_so_and_the_others_go_on(
+    study, monkeypatch, capsys
+):
+    def fit_or_diverge(network, train, test, study, seed, **options):
+        if len(train) == 2 * 2:
+            train.images[:] = torch.nan
+        return fit(network, train, test, study, seed, **options)
+
+    fit = run.fit
+    monkeypatch.setattr(run, "fit", fit_or_diverge)
+    tables = train_across_sizes(study, "resnet34", 0)
+    assert tables.runs["diverged_epoch"].fillna(0).tolist() == [0, 1, 0]
+    assert tables.runs["accuracy"].notna().tolist() == [True, False, True]
+    assert set(tables.predictions["images_per_class"]) == {1, 4}
+    assert tables.history.query("images_per_class == 2")["loss"].isna().tolist() == [True]
+    assert "ceased to be a number in epoch 1" in capsys.readouterr().out
+    overview = run_overview(study, load_runs(study).runs).set_index(["model", "images_per_class"])
+    assert overview.loc["resnet34", "diverged"].tolist() == [0, 1, 0]
+    assert accuracy_by_images(tables.runs)["seeds"].tolist() == [1, 0, 1]
 
 
 @pytest.mark.slow

@@ -23,6 +23,15 @@ def examples(count: int, size: int = 32) -> Examples:
     return Examples(torch.as_tensor(images), torch.as_tensor(masks), torch.as_tensor(target))
 
 
+def on_gpu(cpu: Examples) -> Examples:
+    return Examples(cpu.images.cuda(), cpu.masks.cuda(), cpu.target.cuda())
+
+
+def needs_gpu(test):
+    skip = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+    return pytest.mark.gpu(skip(test))
+
+
 def plain_losses(model, train, study, order) -> list[float]:
     """What everybody would write: the reference that `fit` must agree with."""
     model.train()
@@ -191,19 +200,59 @@ def test_a_checkpoint_cannot_run_code(tmp_path):
     assert not (tmp_path / "owned").exists()
 
 
-def test_a_loss_that_is_no_number_ends_the_run_with_advice():
+def test_a_loss_that_is_no_number_ends_training_in_that_epoch():
     train = examples(2)
     train.images[0] = torch.nan
-    with pytest.raises(InputError, match=r"loss became nan in epoch 1.*learning_rate"):
-        fit(build_model("resnet34", 0), train, examples(2), tiny_study(), 0)
+    done = fit(build_model("resnet34", 0), train, examples(2), tiny_study(), 0)
+    assert done.diverged_epoch == len(done.history) == 1
+    assert not done.predictions
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@needs_gpu
 @pytest.mark.parametrize("model", MODELS)
 def test_a_gpu_learns_the_same_batch(model):
     study = tiny_study(epochs=25, learning_rate=1e-3, evaluate_every=25, decay=1.0, device="cuda")
-    cpu = examples(4)
-    train = Examples(cpu.images.cuda(), cpu.masks.cuda(), cpu.target.cuda())
+    train = on_gpu(examples(4))
     done = fit(build_model(model, 0), train, train, study, seed=0)
     assert done.history[-1]["accuracy"] == 1
+
+
+@needs_gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("model", MODELS)
+def test_graphs_give_the_losses_of_single_kernels(model, precision):
+    study = tiny_study(epochs=5, decay_every=2, batch_size=8, precision=precision, device="cuda")
+    train, test = on_gpu(examples(20, size=64)), on_gpu(examples(4, size=64))
+    losses = [
+        [row["loss"] for row in fit(build_model(model, 0), train, test, study, 3, graphs=g).history]
+        for g in (True, False)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+@needs_gpu
+def test_same_seed_gives_the_same_bits_on_a_gpu():
+    study = tiny_study(epochs=5, device="cuda")
+    train, test = on_gpu(examples(6)), on_gpu(examples(4))
+    one, other = (fit(build_model("ubc_resnet34", 0), train, test, study, 1) for _ in range(2))
+    assert [row["loss"] for row in one.history] == [row["loss"] for row in other.history]
+    assert (one.predictions[5].probability == other.predictions[5].probability).all()
+
+
+@needs_gpu
+def test_a_killed_run_resumes_on_a_gpu(tmp_path):
+    study = tiny_study(epochs=6, decay_every=2, device="cuda")
+    train, test = on_gpu(examples(6)), on_gpu(examples(4))
+    whole = fit(build_model("ubc_resnet34", 0), train, test, study, 0)
+
+    calls = iter(range(3))
+    options = {"checkpoint": tmp_path / "run.pt", "checkpoint_seconds": 0}
+    with pytest.raises(StopIteration):
+        fit(
+            build_model("ubc_resnet34", 0),
+            *(train, test, study, 0),
+            on_epoch=lambda images: next(calls),
+            **options,
+        )
+    resumed = fit(build_model("ubc_resnet34", 9), train, test, study, 0, **options)
+    assert [row["loss"] for row in resumed.history] == [row["loss"] for row in whole.history]

@@ -38,13 +38,14 @@ def cpu_gains_from_bf16(capabilities: dict) -> bool:
     return bool(capabilities.get("avx512_bf16")) and "AMD" in capabilities.get("cpu_name", "")
 
 
-def memory_format(device: torch.device, precision: str) -> torch.memory_format:
-    """The order in which weights, and so activations, lie in memory.
+def memory_format(device: torch.device, precision: str, image_size: int) -> torch.memory_format:
+    """The order in which weights, and so activations, lie in memory; image_size in pixels.
 
-    GPUs and bf16 units want channels last. In fp32 on a CPU it gains nothing, and Adam takes twice
-    as long on weights that lie otherwise than their gradients.
+    GPUs and bf16 units want channels last. In fp32 on a CPU it measured up to 20 % faster on images
+    of 224 pixels, but small ones lose more than they gain: Adam takes twice as long on weights that
+    lie otherwise than their gradients.
     """
-    plain = device.type == "cpu" and precision == "fp32"
+    plain = device.type == "cpu" and precision == "fp32" and image_size < 128
     return torch.contiguous_format if plain else torch.channels_last
 
 
@@ -55,6 +56,18 @@ def _cpu_capabilities() -> dict:
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """bf16 arithmetic where `precision` asks for it; parameters stay fp32 in any case."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+@contextmanager
+def memory_advice() -> Iterator[None]:
+    """Say what to set where a device's memory is too small, as InputError."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise InputError(
+            "The memory of the GPU is too small for this training. Train fewer at once (GPUS=1), "
+            "or set precision=bf16, a smaller batch_size or image_size, or device=cpu."
+        ) from error
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from torch.nn import functional
 from ubc_lib.device import autocast
 
 EVALUATIONS_AVERAGED = 5  # the paper reports the mean of five values after the plateau
-BATCH = 64
+BATCHES = {"cpu": 64, "cuda": 512}  # images evaluated at a time, as long as memory lasts
 
 
 @dataclass(frozen=True)
@@ -56,26 +56,44 @@ class Prediction:
 def predict(
     model: nn.Module, images: Tensor, masks: Tensor, target: Tensor, precision: str
 ) -> Prediction:
-    """Evaluate images and masks (n, 1, H, W) with target (n,), all on the model's device."""
+    """Evaluate images and masks (n, 1, H, W) with target (n,), all on the model's device.
+
+    Where the device's memory is too small, batches are halved until they fit it;
+    torch.OutOfMemoryError if a single image does not.
+    """
     model.eval()
-    logits, overlap, response_area = [], [], []
-    for start in range(0, len(images), BATCH):
-        batch = slice(start, start + BATCH)
-        with autocast(images.device, precision):
-            output = model(images[batch])
-        logits.append(output.logits.float())
-        if output.mask_logits is not None:
-            response = output.mask_logits > 0
-            overlap.append((response & masks[batch]).sum(dim=(1, 2, 3)))
-            response_area.append(response.sum(dim=(1, 2, 3)))
-    logits = torch.cat(logits)
+    size = min(BATCHES[images.device.type], len(images))
+    while True:
+        try:
+            with autocast(images.device, precision):
+                answers = [
+                    _answer(model, *parts)
+                    for parts in zip(images.split(size), masks.split(size), strict=True)
+                ]
+            break
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise
+            size //= 2
+    logits, overlap, response_area = map(torch.cat, zip(*answers, strict=True))
+    draws = len(overlap) > 0
     return Prediction(
         probability=_numpy(logits.softmax(dim=1)[:, 1]),
         cross_entropy=_numpy(functional.cross_entropy(logits, target, reduction="none")),
-        overlap=_numpy(torch.cat(overlap)) if overlap else None,
-        response_area=_numpy(torch.cat(response_area)) if overlap else None,
+        overlap=_numpy(overlap) if draws else None,
+        response_area=_numpy(response_area) if draws else None,
         lesion_area=_numpy(masks.sum(dim=(1, 2, 3))),
     )
+
+
+def _answer(model: nn.Module, images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits, overlap and response area of a batch; the areas are empty without a decoder."""
+    output = model(images)
+    logits = output.logits.float()
+    if output.mask_logits is None:
+        return logits, logits.new_empty(0), logits.new_empty(0)
+    response = output.mask_logits > 0
+    return logits, (response & masks).sum(dim=(1, 2, 3)), response.sum(dim=(1, 2, 3))
 
 
 @torch.inference_mode()
@@ -86,7 +104,7 @@ def response_maps(model: nn.Module, images: np.ndarray) -> np.ndarray | None:
     """
     model.eval()
     device = next(model.parameters()).device
-    batches = torch.as_tensor(images, device=device).unsqueeze(1).split(BATCH)
+    batches = torch.as_tensor(images, device=device).unsqueeze(1).split(BATCHES[device.type])
     outputs = [model(batch).mask_logits for batch in batches]
     if outputs[0] is None:
         return None

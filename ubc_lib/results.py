@@ -36,14 +36,15 @@ class Runs:
     """The finished runs of a study as tidy tables, sorted by model, images per class and seed.
 
     runs: one row per run: study, model, images_per_class, seed, accuracy, dice, dice_per_image,
-    n_test, plateau_epoch, plateau_reached, epochs_run, parameters, train_labels,
+    n_test, plateau_epoch, plateau_reached, diverged_epoch, epochs_run, parameters, train_labels,
     train_mask_pixels, seconds, device, precision, commit, date, fingerprint.
     evaluations: one row per run and evaluated epoch: accuracy, cross_entropy, dice, dice_per_image.
     history: one row per run and epoch: learning_rate, loss, cross_entropy, soft_dice_loss,
     accuracy (of the training batches), seconds.
     predictions: one row per run and test slice: patient, slice_index, label, target, probability,
     correct and dice, each the mean over the reported epochs.
-    Dice is NaN for a model without decoder.
+    Dice is NaN for a model without decoder. A run that diverged has no accuracy, no predictions,
+    and a history that ends in its diverged_epoch.
     """
 
     runs: pd.DataFrame
@@ -151,13 +152,14 @@ def tidy(records: Iterable[dict]) -> Runs:
     runs = pd.DataFrame(
         {
             **record["run"],
+            "diverged_epoch": None,  # which older records do not have
             **record["result"],
             **{key: record["provenance"][key] for key in ("device", "precision", "commit", "date")},
             "fingerprint": record["fingerprint"],
         }
         for record in records
     )
-    numbers = ["accuracy", "dice", "dice_per_image", "plateau_epoch"]
+    numbers = ["accuracy", "dice", "dice_per_image", "plateau_epoch", "diverged_epoch"]
     return Runs(runs.astype(dict.fromkeys(numbers, float)), *(_stacked(records, t) for t in TABLES))
 
 

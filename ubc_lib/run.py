@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from ubc_lib.device import choose_device, choose_precision, cpu_threads
+from ubc_lib.device import choose_device, choose_precision, cpu_threads, memory_advice
 from ubc_lib.errors import InputError
 from ubc_lib.evaluation import reported_epochs
 from ubc_lib.files import locked
@@ -82,7 +82,7 @@ def train_run(
                 study, slices, model, images_per_class, seed, checkpoint, on_epoch
             )
             keep = weights_path(study, model)
-            if keep.stem == path.stem:
+            if keep.stem == path.stem and not record["result"]["diverged_epoch"]:
                 save_weights(network, keep)
             write_record(path, record)
             checkpoint.unlink(missing_ok=True)
@@ -91,6 +91,7 @@ def train_run(
     return record
 
 
+@memory_advice()
 def _train(study, slices, model, images_per_class, seed, checkpoint, on_epoch):
     device = choose_device(study.device)
     seeds = study.drawn_by(seed)
@@ -138,32 +139,44 @@ def _train(study, slices, model, images_per_class, seed, checkpoint, on_epoch):
 
 
 def _evaluate(done: Progress, study: Study, test: pd.DataFrame) -> tuple[dict, dict, dict]:
-    """The reported metric, and the columns of `Runs.evaluations` and `Runs.predictions`."""
+    """The reported metric, and the columns of `Runs.evaluations` and `Runs.predictions`.
+
+    A run that diverged has no metric and no predictions.
+    """
     target = test["target"].to_numpy()
     evaluations = pd.DataFrame(
-        {
-            "epoch": epoch,
-            "accuracy": prediction.accuracy(target),
-            "cross_entropy": prediction.cross_entropy.mean(),
-            "dice": prediction.dice(),
-            "dice_per_image": prediction.dice_per_image().mean(),
-        }
-        for epoch, prediction in done.predictions.items()
+        [
+            {
+                "epoch": epoch,
+                "accuracy": prediction.accuracy(target),
+                "cross_entropy": prediction.cross_entropy.mean(),
+                "dice": prediction.dice(),
+                "dice_per_image": prediction.dice_per_image().mean(),
+            }
+            for epoch, prediction in done.predictions.items()
+        ],
+        columns=["epoch", "accuracy", "cross_entropy", "dice", "dice_per_image"],
     )
-    plateau = done.plateau(study)
-    epochs = reported_epochs(list(done.predictions), plateau)
-    averaged = [done.predictions[epoch] for epoch in epochs]
-    predictions = test[["patient", "slice_index", "label", "target"]].assign(
-        probability=np.mean([one.probability for one in averaged], axis=0),
-        correct=np.mean([one.correct(target) for one in averaged], axis=0),
-        dice=np.mean([one.dice_per_image() for one in averaged], axis=0),
-    )
+    answered = test[["patient", "slice_index", "label", "target"]]
+    if done.diverged_epoch:
+        plateau, epochs = None, []
+        predictions = answered.iloc[:0].assign(probability=0.0, correct=0.0, dice=0.0)
+    else:
+        plateau = done.plateau(study)
+        epochs = reported_epochs(list(done.predictions), plateau)
+        averaged = [done.predictions[epoch] for epoch in epochs]
+        predictions = answered.assign(
+            probability=np.mean([one.probability for one in averaged], axis=0),
+            correct=np.mean([one.correct(target) for one in averaged], axis=0),
+            dice=np.mean([one.dice_per_image() for one in averaged], axis=0),
+        )
     means = evaluations.loc[evaluations["epoch"].isin(epochs)].mean()
     result = {
         **{key: _plain(means[key]) for key in ("accuracy", "dice", "dice_per_image")},
         "n_test": len(test),
         "plateau_epoch": plateau,
         "plateau_reached": plateau is not None and epochs[0] >= plateau,
+        "diverged_epoch": done.diverged_epoch,
         "epochs_run": len(done.history),
         "seconds": sum(row["seconds"] for row in done.history),
     }
@@ -175,18 +188,23 @@ def _columns(table: pd.DataFrame) -> dict[str, list]:
 
 
 def _plain(value):
-    """A value as JSON has it: NaN, which JSON lacks, becomes null."""
-    return None if isinstance(value, float) and math.isnan(value) else value
+    """A value as JSON has it: NaN and infinity, which JSON lacks, become null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _line(record: dict) -> str:
     run, result = record["run"], record["result"]
+    name = f"{run['model']} seed {run['seed']}, {run['images_per_class']} images per class"
+    if result.get("diverged_epoch"):
+        return (
+            f"{name}: the loss ceased to be a number in epoch {result['diverged_epoch']}; "
+            "no accuracy. Lower learning_rate, or set precision=fp32."
+        )
     dice = "" if result["dice"] is None else f", Dice {result['dice']:.2f}"
     plateau = (
         f"plateau at epoch {result['plateau_epoch']}" if result["plateau_reached"] else "no plateau"
     )
     return (
-        f"{run['model']} seed {run['seed']}, {run['images_per_class']} images per class: "
-        f"accuracy {result['accuracy']:.3f}{dice}, {plateau}, {result['epochs_run']} epochs, "
-        f"{result['seconds']:.0f} s"
+        f"{name}: accuracy {result['accuracy']:.3f}{dice}, {plateau}, "
+        f"{result['epochs_run']} epochs, {result['seconds']:.0f} s"
     )

@@ -95,12 +95,13 @@ def missing_runs(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
 def accuracy_by_images(runs: pd.DataFrame) -> pd.DataFrame:
     """Means over seeds for each model and size, with the Wilson 95 % interval of the accuracy.
 
-    runs: see `Runs.runs`. Columns model, images_per_class, seeds, n_test, accuracy, dice,
-    low, high. The interval is that of the mean accuracy on one test half of n_test slices, as in
-    the paper, so it does not shrink with more seeds.
+    runs: see `Runs.runs`; a run that diverged has no accuracy and counts in no mean. Columns model,
+    images_per_class, seeds, n_test, accuracy, dice, low, high. The interval is that of the mean
+    accuracy on one test half of n_test slices, as in the paper, so it does not shrink with more
+    seeds.
     """
     means = runs.groupby(["model", "images_per_class"], as_index=False).agg(
-        seeds=("seed", "nunique"),
+        seeds=("accuracy", "count"),
         n_test=("n_test", "min"),
         accuracy=("accuracy", "mean"),
         dice=("dice", "mean"),
@@ -136,9 +137,10 @@ def table_3(study: Study, runs: pd.DataFrame, predictions: pd.DataFrame) -> pd.D
 
 
 def run_overview(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
-    """How many runs of each model and size are done or missing, how many reached the plateau.
+    """How many runs of each model and size are done or missing, diverged or reached the plateau.
 
-    Columns model, images_per_class, done, missing, plateau_reached, plateau_epoch (mean), minutes.
+    Columns model, images_per_class, done, missing, diverged, plateau_reached, plateau_epoch (mean),
+    minutes.
     """
     names = ["model", "images_per_class"]
     planned = pd.DataFrame(study.planned_runs, columns=[*names, "seed"])
@@ -147,13 +149,14 @@ def run_overview(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
         runs.groupby(names)
         .agg(
             done=("seed", "nunique"),
+            diverged=("accuracy", lambda accuracy: accuracy.isna().sum()),
             plateau_reached=("plateau_reached", "sum"),
             plateau_epoch=("plateau_epoch", "mean"),
             minutes=("seconds", lambda seconds: seconds.sum() / 60),
         )
         .reindex(planned.index)
     )
-    counts = ["done", "plateau_reached"]
+    counts = ["done", "diverged", "plateau_reached"]
     overview[counts] = overview[counts].fillna(0).astype(int)
     overview.insert(1, "missing", planned - overview["done"])
     return overview.reset_index()

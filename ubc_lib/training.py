@@ -15,6 +15,7 @@ from ubc_lib.device import autocast, choose_precision, memory_format
 from ubc_lib.errors import InputError
 from ubc_lib.evaluation import EVALUATIONS_AVERAGED, Prediction, plateau_epoch, predict
 from ubc_lib.files import atomic_path
+from ubc_lib.graphs import Step, StepGraphs
 from ubc_lib.interruption import stop, stop_asked
 from ubc_lib.losses import joint_loss
 from ubc_lib.seeds import generator
@@ -56,6 +57,12 @@ class Progress:
     history: list[dict] = field(default_factory=list)
     predictions: dict[int, Prediction] = field(default_factory=dict)
 
+    @property
+    def diverged_epoch(self) -> int | None:
+        """The epoch in which the loss ceased to be a finite number, the last one; else None."""
+        finite = not self.history or math.isfinite(self.history[-1]["loss"])
+        return None if finite else self.history[-1]["epoch"]
+
     def plateau(self, study: Study) -> int | None:
         """The plateau epoch by the study's rule, or None."""
         losses = [row["loss"] for row in self.history]
@@ -63,7 +70,7 @@ class Progress:
 
     def is_finished(self, study: Study) -> bool:
         """Whether all epochs are done or, with stop_at_plateau, the reported metric is known."""
-        if len(self.history) >= study.epochs:
+        if self.diverged_epoch or len(self.history) >= study.epochs:
             return True
         plateau = self.plateau(study) if study.stop_at_plateau else None
         if plateau is None:
@@ -82,36 +89,37 @@ def fit(
     identity: str = "",
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     on_epoch: Callable[[int], None] = lambda images: None,
+    graphs: bool = True,
 ) -> Progress:
     """Train `model` in place by the paper's protocol: Adam with a rate that falls in steps.
 
     The order of images depends on `seed` and the epoch alone. With a `checkpoint` path, training
     resumes from it if it was written under the same `identity`, exactly as if it had not stopped.
-    `on_epoch` is told how many images have been trained since it was last called.
-    Raises InputError when the loss is no longer a finite number, or after SIGTERM.
+    `on_epoch` is told how many images have been trained since it was last called. Training ends
+    early where the loss is no longer a finite number. On a GPU steps run as CUDA `graphs`.
+    Raises InputError after SIGTERM, once a checkpoint is written.
     """
     device = train.images.device
     precision = choose_precision(study.precision, device)
-    model.to(device, memory_format=memory_format(device, precision))
-    optimizer = torch.optim.Adam(model.parameters(), lr=study.learning_rate, fused=True)
+    model.to(device, memory_format=memory_format(device, precision, study.image_size))
+    optimizer = _adam(model, study, device)
     progress = _resume(checkpoint, identity, model, optimizer)
+    step = _training_step(model, optimizer, train, study, precision)
+    if device.type == "cuda":
+        torch.backends.cudnn.deterministic = True  # the same seed gives the same bits
+        step = StepGraphs(step, model, optimizer) if graphs else step
     on_epoch(len(train) * len(progress.history))
     saved = time.monotonic()
     while not progress.is_finished(study):
         started = time.monotonic()
         epoch = len(progress.history) + 1
         rate = study.learning_rate * study.decay ** ((epoch - 1) // study.decay_every)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        _set_rate(optimizer, rate)
+        model.train()
         row = {"epoch": epoch, "learning_rate": rate}
-        order = epoch_order(train, seed, epoch)
-        row |= _train_epoch(model, optimizer, train, study, precision, order)
-        if not math.isfinite(row["loss"]):
-            raise InputError(
-                f"The loss became {row['loss']} in epoch {epoch}. Lower learning_rate, or set "
-                "precision=fp32."
-            )
-        if epoch % study.evaluate_every == 0 or epoch == study.epochs:
+        row |= _train_epoch(step, batches(epoch_order(train, seed, epoch), study.batch_size))
+        evaluated = epoch % study.evaluate_every == 0 or epoch == study.epochs
+        if evaluated and math.isfinite(row["loss"]):
             progress.predictions[epoch] = predict(
                 model, test.images, test.masks, test.target, precision
             )
@@ -143,20 +151,33 @@ def batches(order: Tensor, batch_size: int) -> list[Tensor]:
     return parts
 
 
-def _train_epoch(
+def _adam(model: nn.Module, study: Study, device: torch.device) -> torch.optim.Adam:
+    """Adam in one pass over the weights; on a GPU its rate is a tensor, which graphs can read."""
+    on_gpu = device.type == "cuda"
+    rate = torch.tensor(study.learning_rate, device=device) if on_gpu else study.learning_rate
+    return torch.optim.Adam(model.parameters(), lr=rate, fused=True, capturable=on_gpu)
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+def _training_step(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     train: Examples,
     study: Study,
     precision: str,
-    order: Tensor,
-) -> dict:
-    """One pass over the training images; means per image of the losses and the accuracy."""
-    model.train()
-    sums = torch.zeros(4, device=order.device)
-    for rows in batches(order, study.batch_size):
+) -> Step:
+    """A function that trains on the given rows and returns their `_train_epoch` sums, (4,)."""
+
+    def step(rows: Tensor) -> Tensor:
         target = train.target[rows]
-        with autocast(order.device, precision):
+        with autocast(rows.device, precision):
             output = model(train.images[rows])
         loss, classification, dice = joint_loss(output, target, train.masks[rows], study.alpha)
         optimizer.zero_grad(set_to_none=True)
@@ -166,8 +187,17 @@ def _train_epoch(
             share_right = (output.logits.argmax(dim=1) == target).float().mean()
             no_dice = torch.full_like(loss, math.nan)
             values = [loss, classification, no_dice if dice is None else dice, share_right]
-            sums += len(rows) * torch.stack([value.float() for value in values])
-    loss, classification, dice, accuracy = (sums / len(train)).tolist()
+            return len(rows) * torch.stack([value.float() for value in values])
+
+    return step
+
+
+def _train_epoch(step: Step, parts: list[Tensor]) -> dict:
+    """One pass over the training images; means per image of the losses and the accuracy."""
+    sums = torch.zeros(4, device=parts[0].device)
+    for rows in parts:
+        sums += step(rows)
+    loss, classification, dice, accuracy = (sums / sum(map(len, parts))).tolist()
     return {
         "loss": loss,
         "cross_entropy": classification,
@@ -196,10 +226,11 @@ def _save(path: Path, identity: str, model, optimizer, progress: Progress) -> No
 
 
 def _resume(path: Path | None, identity: str, model, optimizer) -> Progress:
+    device = next(model.parameters()).device
     if path is None or not path.is_file():
         return Progress()
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location=device, weights_only=True)
         if state["identity"] != identity:
             return Progress()
         model.load_state_dict(state["model"])
@@ -211,7 +242,7 @@ def _resume(path: Path | None, identity: str, model, optimizer) -> Progress:
         ) from error
     absent = dict.fromkeys(Prediction.__dataclass_fields__)
     predictions = {
-        epoch: Prediction(**absent | {name: v.numpy() for name, v in values.items()})
+        epoch: Prediction(**absent | {name: v.cpu().numpy() for name, v in values.items()})
         for epoch, values in state["predictions"].items()
     }
     return Progress(state["history"], predictions)

@@ -1,0 +1,92 @@
+"""A run that is killed at any moment resumes to the record of one that was not."""
+
+import json
+import multiprocessing
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.conftest import tiny_study, write_tree
+from ubc_lib import run
+from ubc_lib.models import Output
+from ubc_lib.results import read_record, record_path
+from ubc_lib.slices import load_slices
+from ubc_lib.study import Study
+
+KILLS = 10
+
+
+class Tiny(nn.Module):
+    """As a UBC-ResNet34 it has batch norm, a class and a mask; its epochs take milliseconds."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+        self.decoder = nn.Conv2d(8, 1, 3, padding=1)
+        self.classifier = nn.Linear(8, 2)
+
+    def forward(self, images):
+        features = self.encoder(images)
+        return Output(self.classifier(features.mean(dim=(2, 3))), self.decoder(features))
+
+
+def tiny_model(_name: str, seed: int) -> Tiny:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Tiny()
+
+
+def train(study: Study) -> None:
+    """One life of a training process."""
+    run.train_run(study, load_slices(study), "ubc_resnet34", 4, seed=0)
+
+
+def live_and_die(fields: str, spans: list[float]) -> None:
+    """Train a run whose process is killed after each of the given spans in seconds."""
+    study = Study.model_validate_json(fields)
+    run.build_model = tiny_model
+    run.fit.__kwdefaults__["checkpoint_seconds"] = 0.0
+    for seconds in spans:
+        life = multiprocessing.get_context("fork").Process(target=train, args=(study,))
+        life.start()
+        life.join(seconds)
+        assert life.exitcode is None, "the run ended before it was killed: give it more epochs"
+        life.kill()
+        life.join()
+    train(study)
+
+
+def record_after(study: Study, spans: list[float]) -> dict:
+    """The record, trained in a new process, which alone may be forked once torch has run."""
+    load_slices(study)  # which starts processes of its own unless it finds its file
+    fields = study.model_dump_json()
+    process = multiprocessing.get_context("spawn").Process(
+        target=live_and_die, args=(fields, spans)
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    return read_record(record_path(study, "ubc_resnet34", 4, 0))
+
+
+def what_was_computed(record: dict) -> str:
+    parts = ("result", "evaluations", "history", "predictions", "training_rows")
+    found = {part: record[part] for part in parts}
+    for part in ("result", "history"):
+        found[part] = {key: value for key, value in found[part].items() if key != "seconds"}
+    return json.dumps(found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_run_killed_ten_times_has_the_record_of_one_that_was_not(tmp_path, precision):
+    tree = write_tree(tmp_path / "tree")
+    whole, killed = (
+        tiny_study(tree, name=name, precision=precision, epochs=150, evaluate_every=15)
+        for name in ("whole", "killed")
+    )
+    moments = np.random.default_rng(0).uniform(0.02, 0.2, KILLS).tolist()
+    expected = what_was_computed(record_after(whole, []))
+    assert what_was_computed(record_after(killed, moments)) == expected
