@@ -93,6 +93,23 @@ def test_mask_pixels_count_at_the_paper_s_image_size(image_size, pixels, verdict
     assert judged("positive labels", summary, table_3=pd.DataFrame([row])).verdict == verdict
 
 
+@pytest.mark.parametrize(
+    ("upper_quartiles", "verdict"),
+    [([30, 99], "reproduced"), ([30, 100], "not reproduced"), ([30, None], "cannot tell")],
+)
+def test_three_quarters_of_the_runs_of_every_size_reach_the_plateau_in_time(
+    upper_quartiles, verdict
+):
+    all_sizes = {"runs": 8, "reached": 7, "upper_quartile": 99}
+    sizes = [
+        {"images_per_class": size, "runs": 4, "reached": 3, "upper_quartile": epoch}
+        for size, epoch in zip((2, 4), upper_quartiles, strict=True)
+    ]
+    judgement = judged("reaches its plateau", plateau=pd.DataFrame([all_sizes, *sizes]))
+    assert judgement.verdict == verdict
+    assert judgement.measured.startswith("6 of 8 runs")
+
+
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.title)
 def test_what_was_not_run_cannot_tell(claim):
     nothing = summary_of(models={}, difference=None, difference_interval=None)

@@ -1,21 +1,17 @@
-"""When training stops gaining, beside what the paper says."""
+"""When training stops gaining."""
 
 import numpy as np
 import pandas as pd
 
 from ubc_lib.checks import check_runs
 
-# Epochs until the training loss levels off, as the paper describes them.
-PAPER_PLATEAU = {"resnet34": "20 (few images) to 60", "ubc_resnet34": "below 100"}
-
 
 def plateau_table(runs: pd.DataFrame) -> pd.DataFrame:
     """Epochs to the plateau of the training loss, by model: for each size and for all of them.
 
     Columns model, images_per_class (missing: all), runs, reached (how many of the runs), median,
-    lower_quartile, upper_quartile, paper (its words, in the rows of all sizes). A run that ended
-    before its plateau counts as later than every other: a quartile among such is NaN. Quartiles are
-    epochs of runs, never between two.
+    lower_quartile, upper_quartile. A run that ended before its plateau counts as later than every
+    other: a quartile among such is NaN. Quartiles are epochs of runs, never between two.
 
     runs: see `Runs.runs`; InputError where `check_runs` refuses them.
     """
@@ -24,11 +20,11 @@ def plateau_table(runs: pd.DataFrame) -> pd.DataFrame:
     timed = runs.assign(reached=reached, epoch=runs["plateau_epoch"].where(reached, np.inf))
     rows = []
     for model, of_model in timed.groupby("model"):
-        rows.append(_quartiles(of_model) | {"model": model, "paper": PAPER_PLATEAU.get(model)})
+        rows.append(_quartiles(of_model) | {"model": model})
         for size, of_size in of_model.groupby("images_per_class"):
             rows.append(_quartiles(of_size) | {"model": model, "images_per_class": size})
     columns = ["model", "images_per_class", "runs", "reached", "median", "lower_quartile"]
-    table = pd.DataFrame(rows).reindex(columns=[*columns, "upper_quartile", "paper"])
+    table = pd.DataFrame(rows).reindex(columns=[*columns, "upper_quartile"])
     epochs = ["median", "lower_quartile", "upper_quartile"]
     return table.astype(dict.fromkeys(["images_per_class", *epochs], "Int64"))
 
