@@ -19,6 +19,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
+from ubc_lib.comparison import compare_models
 from ubc_lib.figures import accuracy_against_dice, accuracy_against_images
 from ubc_lib.results import computing_settings, load_runs, record_path, write_record
 from ubc_lib.study import ROOT, Study
@@ -34,7 +35,7 @@ def generate(study: Study) -> None:
     chance = np.random.default_rng(0)
     n_test = study.patients_per_class * study.slices_per_patient
     patients = [f"BraTS19_SITE_{number // study.slices_per_patient}_1" for number in range(n_test)]
-    target = [number % 2 for number in range(n_test)]
+    target = [number // study.slices_per_patient % 2 for number in range(n_test)]
     settings = computing_settings(study)
     for model, size, seed in study.planned_runs:
         dice = None if model == "resnet34" else float(chance.uniform(0.5, 0.9))
@@ -119,7 +120,7 @@ def tables_and_figures(study: Study, loaded) -> None:
     accuracy_by_images(loaded.runs)
     run_overview(study, loaded.runs)
     missing_runs(study, loaded.runs)
-    summarise(study, loaded, compared, None)
+    summarise(study, loaded, compared, compare_models(loaded.predictions))
 
 
 def plan(settings: str) -> None:
