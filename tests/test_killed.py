@@ -43,32 +43,20 @@ def train(study: Study) -> None:
     run.train_run(study, load_slices(study), "ubc_resnet34", 4, seed=0)
 
 
-def live_and_die(fields: str, spans: list[float]) -> None:
-    """Train a run whose process is killed after each of the given spans in seconds."""
-    study = Study.model_validate_json(fields)
+def live_and_die(lives: list[tuple[str, list[float]]]) -> None:
+    """Train runs whose processes are killed after each of the given spans in seconds."""
     run.build_model = tiny_model
     run.fit.__kwdefaults__["checkpoint_seconds"] = 0.0
-    for seconds in spans:
-        life = multiprocessing.get_context("fork").Process(target=train, args=(study,))
-        life.start()
-        life.join(seconds)
-        assert life.exitcode is None, "the run ended before it was killed: give it more epochs"
-        life.kill()
-        life.join()
-    train(study)
-
-
-def record_after(study: Study, spans: list[float]) -> dict:
-    """The record, trained in a new process, which alone may be forked once torch has run."""
-    load_slices(study)  # which starts processes of its own unless it finds its file
-    fields = study.model_dump_json()
-    process = multiprocessing.get_context("spawn").Process(
-        target=live_and_die, args=(fields, spans)
-    )
-    process.start()
-    process.join()
-    assert process.exitcode == 0
-    return read_record(record_path(study, "ubc_resnet34", 4, 0))
+    for fields, spans in lives:
+        study = Study.model_validate_json(fields)
+        for seconds in spans:
+            life = multiprocessing.get_context("fork").Process(target=train, args=(study,))
+            life.start()
+            life.join(seconds)
+            assert life.exitcode is None, "the run ended before it was killed: give it more epochs"
+            life.kill()
+            life.join()
+        train(study)
 
 
 def what_was_computed(record: dict) -> str:
@@ -84,9 +72,19 @@ def what_was_computed(record: dict) -> str:
 def test_a_run_killed_ten_times_has_the_record_of_one_that_was_not(tmp_path, precision):
     tree = write_tree(tmp_path / "tree")
     whole, killed = (
-        tiny_study(tree, name=name, precision=precision, epochs=150, evaluate_every=15)
+        tiny_study(tree, name=name, precision=precision, epochs=100, evaluate_every=10)
         for name in ("whole", "killed")
     )
+    for study in (whole, killed):
+        load_slices(study)  # which starts processes of its own unless it finds its file
     moments = np.random.default_rng(0).uniform(0.02, 0.2, KILLS).tolist()
-    expected = what_was_computed(record_after(whole, []))
-    assert what_was_computed(record_after(killed, moments)) == expected
+    # The process that forks has run no torch yet, and the uninterrupted run comes last.
+    lives = [(killed.model_dump_json(), moments), (whole.model_dump_json(), [])]
+    process = multiprocessing.get_context("spawn").Process(target=live_and_die, args=(lives,))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    one, other = (
+        read_record(record_path(study, "ubc_resnet34", 4, 0)) for study in (killed, whole)
+    )
+    assert what_was_computed(one) == what_was_computed(other)

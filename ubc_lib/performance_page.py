@@ -96,18 +96,22 @@ def rate_table(engine: pd.DataFrame, speed: pd.DataFrame) -> pd.DataFrame:
     """Images per second of both loops beside the floor, in the words of the page."""
     repeats = engine.groupby(CELL)["repeat"].nunique().rename("repeats")
     speed = speed.merge(repeats, on=CELL)
-    columns = {
-        "Model": speed["model"].map(MODEL_LABELS),
-        "Pixels": speed["image_size"],
-        "Images per class": speed["images_per_class"],
-        "Repeats": speed["repeats"],
-    }
-    for phase in ("training", "evaluation"):
-        title = phase.capitalize()
-        columns[f"{title}, reference"] = speed[f"{phase}_reference"].map("{:.1f}".format)
-        columns[f"{title}, this library"] = speed[f"{phase}_ubc_lib"].map("{:.1f}".format)
-        columns[f"{title}, floor"] = speed[f"{phase}_floor"].map("{:.1f}".format)
-    return pd.DataFrame(columns)
+    phases = [
+        pd.DataFrame(
+            {
+                "Model": speed["model"].map(MODEL_LABELS),
+                "Pixels": speed["image_size"],
+                "Images per class": speed["images_per_class"],
+                "Phase": phase,
+                "Reference": speed[f"{phase}_reference"].map("{:.1f}".format),
+                "This library": speed[f"{phase}_ubc_lib"].map("{:.1f}".format),
+                "Floor": speed[f"{phase}_floor"].map("{:.1f}".format),
+                "Repeats": speed["repeats"],
+            }
+        )
+        for phase in ("training", "evaluation")
+    ]
+    return pd.concat(phases)
 
 
 def run_table(engine: pd.DataFrame) -> pd.DataFrame:
