@@ -11,6 +11,7 @@ from tests.records import complete, made_record, record_all
 from ubc_lib.errors import InputError
 from ubc_lib.publish import publish
 from ubc_lib.results import (
+    LARGEST_RECORD,
     Runs,
     load_runs,
     read_record,
@@ -137,6 +138,28 @@ def test_published_results_read_like_the_runs_they_come_from(finished):
     after = load_runs(finished)
     for part in fields(Runs):
         pd.testing.assert_frame_equal(getattr(after, part.name), getattr(before, part.name))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-40]), "archive of records is damaged"),
+        (lambda path: add_zeros(path, LARGEST_RECORD + 1), "zeros.json is too large"),
+    ],
+    ids=["truncated", "a bomb"],
+)
+def test_a_spoilt_archive_of_records_is_refused_unread(finished, spoil, message):
+    complete(finished)
+    folder = publish(finished)
+    shutil.rmtree(finished.run_folder)
+    spoil(folder / "records.zip")
+    with pytest.raises(InputError, match=message):
+        load_runs(finished)
+
+
+def add_zeros(path, count: int) -> None:
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros.json", bytes(count))
 
 
 def test_an_altered_record_among_the_published_ones_is_named(finished):

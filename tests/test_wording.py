@@ -49,7 +49,7 @@ def test_missing_runs_are_counted_and_listed(study):
     assert "All 12 runs" in completeness(study, missing_runs(study, runs)).data
     text = completeness(study, missing_runs(study, runs.iloc[1:])).data
     assert "1 of 12 runs have not finished" in text
-    assert "- ResNet34, 1 images per class, seed 0" in text
+    assert "- ResNet34, 1 images per class: seed 0" in text
 
 
 def test_table_3_shows_ours_and_the_papers_values(study):

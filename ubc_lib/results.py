@@ -29,6 +29,7 @@ CHECKSUM = ', "checksum": '  # ends the text of a record, which it signs
 KEYS = ["model", "images_per_class", "seed"]
 TABLES = ("evaluations", "history", "predictions")
 PUBLISHED_RECORDS = "records.zip"
+LARGEST_RECORD = 2**26  # bytes, hundreds of times what a run of the paper's protocol needs
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,7 @@ def load_runs(study: Study) -> Runs:
     ran, published = study.run_folder / "records", study.results_folder / PUBLISHED_RECORDS
     records = _records(study, sorted(ran.glob("*.json")))
     if not records and published.is_file():
-        with zipfile.ZipFile(published) as archive:
-            records = _records(study, sorted(zipfile.Path(archive).iterdir(), key=str))
+        records = _published_records(study, published)
     if not records:
         raise InputError(
             f"Study {study.name} has no results yet in {ran.parent} or {published.parent}. "
@@ -135,6 +135,18 @@ def _records(study: Study, paths: Iterable[Path | zipfile.Path]) -> list[dict]:
         if tuple(record["run"][key] for key in KEYS) in planned:
             records.append(record | {name: _arrays(record[name]) for name in TABLES})
     return records
+
+
+def _published_records(study: Study, path: Path) -> list[dict]:
+    advice = f"Take {path} from the repository again, or run: make study STUDY={study.name}"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.infolist():
+                if entry.file_size > LARGEST_RECORD:
+                    raise InputError(f"{entry.filename} is too large for a record. {advice}")
+            return _records(study, sorted(zipfile.Path(archive).iterdir(), key=str))
+    except (OSError, zipfile.BadZipFile) as error:
+        raise InputError(f"The archive of records is damaged ({error}). {advice}") from error
 
 
 def publish_records(study: Study, path: Path) -> None:

@@ -132,8 +132,8 @@ def completeness(study: Study, missing: pd.DataFrame) -> Markdown:
     if missing.empty:
         return Markdown(f"All {len(study.planned_runs)} runs of this study have finished.")
     listed = "\n".join(
-        f"- {model_label(row.model)}, {row.images_per_class} images per class, seed {row.seed}"
-        for row in missing.itertuples()
+        f"- {model_label(model)}, {size} images per class: seed {', '.join(map(str, seeds))}"
+        for (model, size), seeds in missing.groupby(["model", "images_per_class"])["seed"]
     )
     planned = len(study.planned_runs)
     return Markdown(
