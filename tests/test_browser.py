@@ -13,13 +13,11 @@ from playwright.sync_api import Page, sync_playwright
 
 from tests.book_samples import book_pages, built_book
 from ubc_lib.pdf import find_chromium
-from ubc_lib.study import ROOT
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 EXPLORER = "studies/first/05_explorer.html"
 VOLUME = "volume.html"
-AXE = ROOT / "book" / "node_modules" / "axe-core" / "axe.min.js"
 # WebGL without a graphics card.
 DRAWING = ["--enable-unsafe-swiftshader", "--use-angle=swiftshader"]
 MEGABYTE = 1_000_000
@@ -122,7 +120,8 @@ def test_pages_are_as_accessible_in_the_dark(open_page, name):
 
 def violations(page: Page) -> list[str]:
     """What axe-core calls serious or critical, with the first element of each."""
-    page.add_script_tag(path=AXE)
+    scripts = built_book().parents[1] / "book" / "node_modules"
+    page.add_script_tag(path=scripts / "axe-core" / "axe.min.js")
     found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
     return [
         f"{one['id']}: {one['nodes'][0]['html']}"

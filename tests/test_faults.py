@@ -24,7 +24,7 @@ from ubc_lib.study import ROOT, Study
 
 SETTINGS = (
     "name=tiny patients_per_class=4 slices_per_patient=2 image_size=32 images_per_class=[2] "
-    "seeds=[0] more_seeds=[] more_seeds_at=[] models=[resnet34] "
+    "seeds=[0] models=[resnet34] "
     "epochs=60 evaluate_every=10 batch_size=4 device=cpu"
 )
 TRAIN = (

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 SETTINGS = (
     "name=tiny patients_per_class=4 slices_per_patient=2 image_size=32 images_per_class=[2] "
-    "seeds=[0,1,2] more_seeds=[] more_seeds_at=[] epochs=2 evaluate_every=1 batch_size=4 device=cpu"
+    "seeds=[0,1,2] epochs=2 evaluate_every=1 batch_size=4 device=cpu"
 )
 LONG = (
     SETTINGS.replace("seeds=[0,1,2]", "seeds=[0]").replace("epochs=2", "epochs=100")

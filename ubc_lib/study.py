@@ -32,7 +32,7 @@ class Study(BaseModel):
 
     Sizes are in pixels unless the name says otherwise; `images_per_class` counts training slices
     of each of the two classes. Each of `seeds` is trained on every size, each of `more_seeds` on
-    the sizes `more_seeds_at`. A run's seed draws the halves, the subset and the first weights,
+    those that `more_seeds_at` names. A run's seed draws the halves, the subset and the first weights,
     unless `split_seed`, `subset_seed` or `initialisation_seed` holds one of them fixed.
     `volumes` says whether the cohort's files show the whole brain or boxes around lesions.
     """
@@ -92,17 +92,12 @@ class Study(BaseModel):
                 f"half holds {largest} per class ({self.patients_per_class} patients per class, "
                 f"half of them, {self.slices_per_patient} slices each)"
             )
-        for field in ("models", "images_per_class", "all_seeds", "more_seeds_at"):
+        for field in ("models", "images_per_class", "seeds", "more_seeds", "more_seeds_at"):
             values = getattr(self, field)
             if len(set(values)) < len(values):
-                name = field.removeprefix("all_")
-                raise ValueError(f"{name} names a value twice: {list(values)}")
-        if bool(self.more_seeds) != bool(self.more_seeds_at):
-            raise ValueError("more_seeds and more_seeds_at belong together; set both or neither")
-        if not set(self.more_seeds_at) <= set(self.images_per_class):
-            raise ValueError(
-                f"more_seeds_at={list(self.more_seeds_at)} must be among images_per_class"
-            )
+                raise ValueError(f"{field} names a value twice: {list(values)}")
+        if self.more_seeds and not self.more_seeds_at:
+            raise ValueError("more_seeds need more_seeds_at, the images_per_class to train them on")
         return self
 
     @classmethod
@@ -156,12 +151,16 @@ class Study(BaseModel):
 
     @property
     def all_seeds(self) -> tuple[int, ...]:
-        """`seeds` and `more_seeds`."""
-        return self.seeds + self.more_seeds
+        """`seeds`, and those of `more_seeds` that have a size to be trained on."""
+        return self.seeds + tuple(
+            seed for seed in self.more_seeds if seed not in self.seeds and self.sizes_of(seed)
+        )
 
     def sizes_of(self, seed: int) -> tuple[int, ...]:
         """The numbers of images per class on which a seed is trained."""
-        return self.more_seeds_at if seed in self.more_seeds else self.images_per_class
+        if seed in self.seeds or seed not in self.more_seeds:
+            return self.images_per_class
+        return tuple(size for size in self.images_per_class if size in self.more_seeds_at)
 
     def drawn_by(self, seed: int) -> dict[str, int]:
         """The seeds of what a run draws: its halves ("split"), "subset" and "initialisation"."""
