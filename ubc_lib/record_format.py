@@ -1,6 +1,6 @@
 """What the record of a run must hold; it may come from anyone, so nothing is taken on trust."""
 
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -39,17 +39,24 @@ class _Provenance(_Part):
 
 
 class _Result(_Part):
-    accuracy: float
+    accuracy: float | None
     dice: float | None
     dice_per_image: float | None
     n_test: int
     plateau_epoch: int | None
     plateau_reached: bool
+    diverged_epoch: int | None = None
     epochs_run: int
     seconds: float
     parameters: int
     train_labels: int
     train_mask_pixels: int
+
+    @model_validator(mode="after")
+    def _measured_unless_diverged(self) -> Self:
+        if (self.accuracy is None) != (self.diverged_epoch is not None):
+            raise ValueError("a run has an accuracy, or the epoch in which it diverged")
+        return self
 
 
 class _Evaluations(_Columns):
