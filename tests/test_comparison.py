@@ -48,6 +48,10 @@ class TestDifference:
         assert row.difference == pytest.approx(0.3)
         assert row.share_at_least_0_10 == 1
 
+    def test_equal_answers_are_counted_by_slice(self):
+        table = pair([[1, 0], [1, 0]], [[1, 1], [1, 1]])
+        assert compare_models(table)["same_answers"].item() == 0.5
+
     def test_a_difference_of_exactly_a_tenth_counts(self):
         table = pair([[1] * 5, [0] * 5], [[1] * 5, [1] + [0] * 4])
         assert compare_models(table)["share_at_least_0_10"].item() == 1

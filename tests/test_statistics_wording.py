@@ -60,6 +60,7 @@ def test_differences_are_counted_by_the_side_of_zero():
     assert "drawing patients again" in text
     assert "lies above zero at 3 and below it at 0 of 3 sizes" in text
     assert "Of 6 pairs of runs, 6 show a difference of 0.10 or more" in text
+    assert "At 8 images per class both models of a pair give the same answer to 60%" in text
     assert "no partner" not in text
 
 

@@ -32,6 +32,7 @@ COLUMNS = [
     "seeds_high",
     "sd_over_seeds",
     "share_at_least_0_10",
+    "same_answers",
     "mcnemar_p",
     "permutation_p",
     "holm_p",
@@ -52,6 +53,7 @@ def compare_models(
     - low, high: bootstrap over patients (see `resampling`), the trained networks as given
     - seeds_low, seeds_high: over seeds, see `corrected_resampled_interval`
     - sd_over_seeds, share_at_least_0_10: of the differences of single seeds
+    - same_answers: share of slices, over seeds, that both models give the same class
     - mcnemar_p: exact, on slices as if independent, by probability > 0.5; the median over seeds
     - permutation_p, holm_p: see `permutation_p_value`; adjusted by Holm over the sizes
 
@@ -170,6 +172,7 @@ def _compared(pairs: pd.DataFrame, replicates: int, seed: int) -> dict:
         "seeds_high": seeds_high,
         "sd_over_seeds": np.std(differences, ddof=1) if len(differences) > 1 else np.nan,
         "share_at_least_0_10": np.mean(differences >= PAPER_DIFFERENCE - 1e-9),
+        "same_answers": (pairs[right[0]] == pairs[right[1]]).mean(),
         "mcnemar_p": np.median([mcnemar_p_value(*half.to_numpy().T) for _, half in by_seed[right]]),
         "permutation_p": permutation_p_value(sums["total"].to_numpy(), replicates, seed),
     }

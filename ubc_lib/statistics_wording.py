@@ -63,6 +63,11 @@ def tell_comparison(table: pd.DataFrame) -> Markdown:
         f"Of {seeds} pairs of runs, {reaching:.0f} show a difference of {PAPER_DIFFERENCE:.2f} or "
         "more, as the paper's one does at 190 images per class."
     )
+    largest = compared.iloc[-1]
+    sentences.append(
+        f"At {largest['images_per_class']:.0f} images per class both models of a pair give the same "
+        f"answer to {largest['same_answers']:.0%} of the slices."
+    )
     if unpaired := table["unpaired"].sum():
         sentences.append(f"{unpaired} runs have no partner of the other model and are left out.")
     return Markdown(" ".join(sentences))
