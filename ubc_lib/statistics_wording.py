@@ -65,8 +65,8 @@ def tell_comparison(table: pd.DataFrame) -> Markdown:
     )
     largest = compared.iloc[-1]
     sentences.append(
-        f"At {largest['images_per_class']:.0f} images per class both models of a pair give the same "
-        f"answer to {largest['same_answers']:.0%} of the slices."
+        f"At {largest['images_per_class']:.0f} images per class both models of a pair give the "
+        f"same answer to {largest['same_answers']:.0%} of the slices."
     )
     if unpaired := table["unpaired"].sum():
         sentences.append(f"{unpaired} runs have no partner of the other model and are left out.")
