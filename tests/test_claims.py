@@ -15,11 +15,12 @@ def judged(title: str, summary: dict | None = None, **tables: pd.DataFrame):
     return claim.judge(Evidence(summary or summary_of(), tables))
 
 
-def comparison(differences, p_values, high) -> pd.DataFrame:
+def comparison(differences, p_values, high, seeds=3) -> pd.DataFrame:
     """Two smaller sizes and the largest, which does not count among the smaller."""
     return pd.DataFrame(
         {
             "images_per_class": [1, 2, 4],
+            "seeds": seeds,
             "difference": [*differences, -1.0],
             "holm_p": [*p_values, 1.0],
             "high": [*high, -1.0],
@@ -38,6 +39,11 @@ def comparison(differences, p_values, high) -> pd.DataFrame:
 def test_smaller_sizes_count_by_corrected_p_and_by_intervals(differences, p_values, high, verdict):
     table = comparison(differences, p_values, high)
     assert judged("fewer images", comparison=table).verdict == verdict
+
+
+def test_two_seeds_cannot_tell_at_smaller_sizes_either():
+    table = comparison((0.1, 0.1), (0.01, 0.01), (0.2, 0.2), seeds=2)
+    assert judged("fewer images", comparison=table).verdict == "cannot tell"
 
 
 @pytest.mark.parametrize(

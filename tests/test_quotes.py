@@ -22,6 +22,7 @@ def test_the_verdict_follows_from_the_interval_of_the_difference(interval, word)
 
 def test_two_seeds_cannot_tell_whatever_the_interval():
     assert verdict(summary_of(difference_interval=[0.02, 0.15], paired_seeds=2)) == "cannot tell"
+    assert quoted(summary_of(paired_seeds=2))["reason"] == "there are fewer than 3 seeds"
 
 
 def test_a_study_of_one_model_quotes_the_other_as_not_run():

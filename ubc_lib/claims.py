@@ -9,13 +9,20 @@ from pathlib import Path
 
 import pandas as pd
 
-from ubc_lib.quotes import PAPER_DIFFERENCE, interval_text, signed_text, verdict
+from ubc_lib.quotes import (
+    PAPER_DIFFERENCE,
+    has_few_seeds,
+    interval_text,
+    signed_text,
+    verdict,
+)
 from ubc_lib.style import MODEL_LABELS
 from ubc_lib.summary import ENOUGH_SEEDS, read_summary
 
 BASELINE, BOOSTED = MODEL_LABELS
 REPRODUCED, NOT_REPRODUCED, CANNOT_TELL = "reproduced", "not reproduced", "cannot tell"
 
+FEW_SEEDS = f"Fewer than {ENOUGH_SEEDS} seeds."
 PAPER_DICE = 0.77
 DICE_TOLERANCE = 0.05
 SMALL_ADVANTAGE = 0.05
@@ -67,14 +74,18 @@ def _difference(evidence: Evidence) -> Judgement:
     low, high = summary["difference_interval"]
     measured = (
         f"{interval_text(summary['difference'], low, high, signed=True)} at "
-        f"{summary['images_per_class_max']} per class, {summary['paired_seeds']} seeds"
+        f"{summary['images_per_class_max']} per class, {summary['paired_seeds']} seed(s)"
     )
-    why = "There is an advantage, but smaller." if low > 0 and high < PAPER_DIFFERENCE else ""
+    why = ""
+    if has_few_seeds(summary):
+        why = FEW_SEEDS
+    elif low > 0 and high < PAPER_DIFFERENCE:
+        why = "There is an advantage, but smaller."
     return Judgement(measured, verdict(summary), why)
 
 
 def _small_sizes(evidence: Evidence) -> Judgement:
-    columns = ["images_per_class", "difference", "holm_p", "high"]
+    columns = ["images_per_class", "seeds", "difference", "holm_p", "high"]
     table = evidence.table("comparison").reindex(columns=columns)
     table = table[table["images_per_class"] < table["images_per_class"].max()]
     table = table.dropna(subset="difference")
@@ -87,6 +98,8 @@ def _small_sizes(evidence: Evidence) -> Judgement:
         f"{ahead.sum()} of {len(table)} sizes; an advantage of {SMALL_ADVANTAGE:.2f} excluded at "
         f"{excluded.sum()}"
     )
+    if table["seeds"].median() < ENOUGH_SEEDS:
+        return Judgement(measured, CANNOT_TELL, FEW_SEEDS)
     if ahead.mean() > 0.5:
         return Judgement(measured, REPRODUCED)
     if excluded.mean() > 0.5:
@@ -197,7 +210,8 @@ CLAIMS = (
         "the curve of UBC-ResNet34 lies above (Figure 6)",
         "*Reproduced* if it is ahead at more than half of the smaller sizes with a permutation "
         "p below 0.05, corrected over sizes (Holm); *not reproduced* if an advantage of "
-        f"{SMALL_ADVANTAGE:.2f} lies above the interval at more than half of them.",
+        f"{SMALL_ADVANTAGE:.2f} lies above the interval at more than half of them; *cannot tell* "
+        f"otherwise, and where most sizes have fewer than {ENOUGH_SEEDS} seeds.",
         _small_sizes,
     ),
     Claim(

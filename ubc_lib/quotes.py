@@ -35,6 +35,11 @@ VERDICTS = {
     ),
 }
 
+FEW_SEEDS = (
+    f"there are fewer than {ENOUGH_SEEDS} seeds",
+    f"судить нельзя: запусков с разными начальными числами меньше {ENOUGH_SEEDS}",
+)
+
 SCOPES = {
     "synthetic": (
         "These patients are synthetic (phantoms): the result shows that the code works and how the "
@@ -52,12 +57,17 @@ def verdict(summary: dict) -> str:
     """Which of `VERDICTS` holds: by the interval and the number of seeds, never by taste."""
     if summary["difference"] is None:
         return "not complete"
-    if summary["paired_seeds"] < ENOUGH_SEEDS:
+    if has_few_seeds(summary):
         return "cannot tell"
     low, high = summary["difference_interval"]
     if high < PAPER_DIFFERENCE:
         return "not reproduced"
     return "reproduced" if low > 0 else "cannot tell"
+
+
+def has_few_seeds(summary: dict) -> bool:
+    """Whether both models were run, but with too few seeds to judge."""
+    return 0 < summary["paired_seeds"] < ENOUGH_SEEDS
 
 
 def explorable(summaries: list[dict]) -> dict:
@@ -71,6 +81,7 @@ def quoted(summary: dict, folder: str = "") -> dict[str, str]:
     `folder` leads from the quoting page to the staged pages of the study, and ends with "/".
     """
     word = verdict(summary)
+    reason, reason_ru = FEW_SEEDS if has_few_seeds(summary) else VERDICTS[word]
     scope, scope_ru = SCOPES["synthetic" if summary["cohort_kind"] == "phantom" else "real"]
     quotes = {key: str(value) for key, value in summary.items() if not isinstance(value, dict)}
     quotes |= {
@@ -80,8 +91,8 @@ def quoted(summary: dict, folder: str = "") -> dict[str, str]:
         "difference": _difference(summary),
         "accuracy_dummy": _interval(summary["dummy"]),
         "verdict": word,
-        "reason": VERDICTS[word][0],
-        "reason_ru": VERDICTS[word][1],
+        "reason": reason,
+        "reason_ru": reason_ru,
         "scope": scope,
         "scope_ru": scope_ru,
         "title": f"[{summary['title']}]({folder}index.md)",

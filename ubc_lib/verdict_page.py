@@ -65,9 +65,10 @@ def _measured(summary: dict) -> str:
     quotes = quoted(summary)
     shown = "whole slices" if summary["whole_slices"] else "boxes around the lesion"
     return (
-        f"With {quotes['images_per_class_max']} images per class, shown as {shown}, UBC-ResNet34 "
-        f"is ahead of ResNet34 by {quotes['difference']}, where the paper has +0.10: "
-        f"{quotes['reason']} (study {quotes['study']}, {quotes['paired_seeds']} seeds)."
+        f"With {quotes['images_per_class_max']} images per class, shown as {shown}, the accuracy "
+        f"of UBC-ResNet34 less that of ResNet34 is {quotes['difference']}; the paper has +0.10. "
+        "By the rule for this verdict, "
+        f"{quotes['reason']} (study {quotes['study']}, {quotes['paired_seeds']} seed(s))."
     )
 
 
