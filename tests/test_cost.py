@@ -41,4 +41,4 @@ def test_committed_tables_are_those_of_the_committed_runs():
     )
     pd.testing.assert_frame_equal(expected["errors"].round(2), pd.read_csv(ERRORS), atol=0.011)
     pd.testing.assert_frame_equal(hours(read_rates()).round(1), pd.read_csv(HOURS), atol=0.11)
-    assert read_rates()["safety_factor"].iloc[0] >= expected["errors"]["sum"].max()
+    assert read_rates()["safety_factor"].iloc[0] >= expected["errors"]["sum"].max().round(6)
