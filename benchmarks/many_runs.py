@@ -19,9 +19,10 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
+from tests.records import made_record
 from ubc_lib.comparison import compare_models
 from ubc_lib.figures import accuracy_against_dice, accuracy_against_images
-from ubc_lib.results import computing_settings, load_runs, record_path, write_record
+from ubc_lib.results import load_runs, record_path, write_record
 from ubc_lib.study import ROOT, Study
 from ubc_lib.summary import summarise
 from ubc_lib.tables import accuracy_by_images, missing_runs, run_overview, table_3
@@ -36,38 +37,17 @@ def generate(study: Study) -> None:
     n_test = study.patients_per_class * study.slices_per_patient
     patients = [f"BraTS19_SITE_{number // study.slices_per_patient}_1" for number in range(n_test)]
     target = [number // study.slices_per_patient % 2 for number in range(n_test)]
-    settings = computing_settings(study)
     for model, size, seed in study.planned_runs:
         dice = None if model == "resnet34" else float(chance.uniform(0.5, 0.9))
         accuracy = float(chance.uniform(0.5, 0.9))
-        record = {
-            "run": {
-                "study": study.name,
-                "model": model,
-                "images_per_class": size,
-                "seed": seed,
-            },
-            "settings": settings,
-            "fingerprint": "f" * 64,
-            "provenance": {
-                "device": "CPU",
-                "precision": "fp32",
-                "commit": "abc",
-                "date": "2026-01-01T00:00:00+00:00",
-            },
-            "result": {
-                "accuracy": accuracy,
-                "dice": dice,
-                "dice_per_image": dice,
-                "n_test": n_test,
-                "plateau_epoch": None,
-                "plateau_reached": False,
-                "epochs_run": EPOCHS,
-                "seconds": 30.0,
-                "parameters": 21279426,
-                "train_labels": size,
-                "train_mask_pixels": 0,
-            },
+        record = made_record(study, model, size, seed, accuracy)
+        record["result"] |= {
+            "dice": dice,
+            "dice_per_image": dice,
+            "n_test": n_test,
+            "epochs_run": EPOCHS,
+        }
+        record |= {
             "evaluations": {
                 "epoch": list(range(5, 5 * EVALUATED + 1, 5)),
                 **{name: [accuracy] * EVALUATED for name in ("accuracy", "cross_entropy")},

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 
 from ubc_lib.errors import InputError
+from ubc_lib.results import KEYS
 
-RUN_KEYS = ["model", "images_per_class", "seed"]
-SLICE_KEYS = [*RUN_KEYS, "patient", "slice_index"]
+SLICE_KEYS = [*KEYS, "patient", "slice_index"]
 
 
 def check_predictions(predictions: pd.DataFrame) -> None:
@@ -35,7 +35,7 @@ def check_runs(runs: pd.DataFrame) -> None:
     Refused: no rows, missing columns, a missing accuracy, one outside 0..1, a run twice, and more
     than one study or fingerprint.
     """
-    _check_table(runs, [*RUN_KEYS, "accuracy"], "runs")
+    _check_table(runs, [*KEYS, "accuracy"], "runs")
     _check_shares(runs["accuracy"], "accuracy", "runs")
     for column in runs.columns.intersection(["study", "fingerprint"]):
         values = runs[column].unique()
@@ -44,7 +44,7 @@ def check_runs(runs: pd.DataFrame) -> None:
                 f"The runs are of more than one {column} ({', '.join(map(str, values))}). "
                 "Give the runs of one study."
             )
-    _check_unique(runs, RUN_KEYS, "runs")
+    _check_unique(runs, KEYS, "runs")
 
 
 def describe(row: pd.Series) -> str:

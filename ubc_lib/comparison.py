@@ -6,10 +6,11 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from ubc_lib.checks import RUN_KEYS, check_predictions
+from ubc_lib.checks import check_predictions
 from ubc_lib.errors import InputError
 from ubc_lib.quotes import PAPER_DIFFERENCE
 from ubc_lib.resampling import CONFIDENCE, REPLICATES, bootstrap_means, patient_sums, percentiles
+from ubc_lib.results import KEYS
 from ubc_lib.seeds import generator
 from ubc_lib.study import MODEL_NAMES
 
@@ -86,7 +87,7 @@ def paired_slices(predictions: pd.DataFrame) -> pd.DataFrame:
     and right_<model> (whether probability > 0.5 agrees with the target).
     Raises InputError naming a slice that only one model of a pair was tested on.
     """
-    keys = [*RUN_KEYS[1:], "patient", "slice_index", "target"]
+    keys = [*KEYS[1:], "patient", "slice_index", "target"]
     halves = []
     for model in MODEL_NAMES:
         one = predictions[predictions["model"] == model]

@@ -4,7 +4,7 @@ Everything here takes the dictionary of `summary.json`, so no result is ever typ
 """
 
 from ubc_lib.style import MODEL_LABELS
-from ubc_lib.summary import ENOUGH_SEEDS, accuracy_text
+from ubc_lib.summary import ENOUGH_SEEDS, INTERVAL
 
 BASELINE, BOOSTED = MODEL_LABELS
 ABSENT = "not run"
@@ -149,7 +149,7 @@ def _difference(summary: dict) -> str:
 def _interval(numbers: dict | None) -> str:
     if numbers is None:
         return ABSENT
-    return accuracy_text(numbers).replace(", ", ",\u00a0")
+    return interval_text(*(numbers[name] for name in INTERVAL))
 
 
 def interval_text(value: float, low: float, high: float, signed: bool = False) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ubc_lib.models import parameter_table
+from ubc_lib.results import KEYS
 from ubc_lib.statistics import wilson_interval
 from ubc_lib.study import Study
 
@@ -87,9 +88,8 @@ def lesion_statistics(slices: pd.DataFrame) -> pd.DataFrame:
 
 def missing_runs(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
     """The runs of the study that have not finished: model, images_per_class, seed."""
-    names = ["model", "images_per_class", "seed"]
-    planned = pd.MultiIndex.from_tuples(study.planned_runs, names=names)
-    return planned.difference(runs.set_index(names).index, sort=False).to_frame(index=False)
+    planned = pd.MultiIndex.from_tuples(study.planned_runs, names=KEYS)
+    return planned.difference(runs.set_index(KEYS).index, sort=False).to_frame(index=False)
 
 
 def accuracy_by_images(runs: pd.DataFrame) -> pd.DataFrame:
@@ -142,9 +142,8 @@ def run_overview(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
     Columns model, images_per_class, done, missing, diverged, plateau_reached, plateau_epoch (mean),
     minutes.
     """
-    names = ["model", "images_per_class"]
-    planned = pd.DataFrame(study.planned_runs, columns=[*names, "seed"])
-    planned = planned.groupby(names, sort=False).size()
+    names = KEYS[:2]
+    planned = pd.DataFrame(study.planned_runs, columns=KEYS).groupby(names, sort=False).size()
     overview = (
         runs.groupby(names)
         .agg(
