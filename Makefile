@@ -30,8 +30,8 @@ book: $(ENV) ## rebuild the pages of STUDY, or of the committed results, without
 pdf: $(ENV) ## the same, with all pages as one PDF besides (needs Chromium)
 	@python -m ubc_lib.book $(STUDY) --pdf
 
-test: $(ENV) ## run all tests but those of test-cluster
-	pytest -m "not slurm"
+test: $(ENV) ## run all tests but those of test-cluster, a file at a time on each core
+	pytest -m "not slurm" --numprocesses logical --maxprocesses 4 --dist loadfile
 
 test-cluster: $(ENV) ## run the tests that start a SLURM of their own (Debian: slurm-wlm munge)
 	pytest -m slurm
