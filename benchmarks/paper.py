@@ -34,23 +34,19 @@ def train_sizes(study: Study, model: str, seed: int) -> float:
     return torch.cuda.max_memory_allocated() / 2**20
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--processes", type=int, default=5, help="trainings at once")
-    parser.add_argument("--folder", type=Path, default=data_folder() / "results" / "benchmarks")
-    options = parser.parse_args()
-    study = Study.load("paper", "name=paper-timed device=cuda")
-    pairs = list(itertools.product(study.models, study.seeds))
+def measure(study: Study, processes: int) -> dict:
+    """Train every run of a study, so many at once; one row of minutes and peak memory."""
+    tasks = list(itertools.product(study.models, study.seeds))
     context, started = multiprocessing.get_context("spawn"), time.perf_counter()
-    with ProcessPoolExecutor(options.processes, mp_context=context) as pool:
-        jobs = [pool.submit(train_sizes, study, model, seed) for model, seed in pairs]
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        jobs = [pool.submit(train_sizes, study, model, seed) for model, seed in tasks]
         peaks = [job.result() for job in jobs]
     device = choose_device(study.device)
-    row = {
+    return {
         "machine": device_name(device),
         "precision": choose_precision(study.precision, device),
-        "processes": options.processes,
-        "runs": study.run_count,
+        "processes": processes,
+        "runs": len(study.planned_runs),
         "epochs": study.epochs,
         "image_size": study.image_size,
         "minutes": (time.perf_counter() - started) / 60,
@@ -59,6 +55,14 @@ def main() -> None:
         "commit": git_commit(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--processes", type=int, default=5, help="trainings at once")
+    parser.add_argument("--folder", type=Path, default=data_folder() / "results" / "benchmarks")
+    options = parser.parse_args()
+    row = measure(Study.load("paper", "name=paper-timed device=cuda"), options.processes)
     add_rows(options.folder / "paper.csv", [row], ["machine", "processes", "commit"])
     print(row)
 

@@ -6,9 +6,9 @@ import pytest
 
 from tests.conftest import tiny_study
 from tests.result_samples import N_TEST, some_runs, some_slices
+from ubc_lib.paper import TABLE_3
 from ubc_lib.statistics import wilson_interval
 from ubc_lib.tables import (
-    PAPER,
     accuracy_by_images,
     cohort_overview,
     lesion_statistics,
@@ -77,7 +77,7 @@ def test_a_model_without_a_run_at_the_largest_size_keeps_its_empty_row(asked_for
         table.loc[absent, ["accuracy", "low", "high", "dice", "parameters"]].isna().all(axis=None)
     )
     assert (
-        table.loc[absent, "paper_accuracy"] == [PAPER[model].accuracy for model in absent]
+        table.loc[absent, "paper_accuracy"] == [TABLE_3[model].accuracy for model in absent]
     ).all()
 
 

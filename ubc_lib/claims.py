@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from ubc_lib import paper
 from ubc_lib.quotes import (
-    PAPER_DIFFERENCE,
     has_few_seeds,
     interval_text,
     signed_text,
@@ -23,11 +23,9 @@ BASELINE, BOOSTED = MODEL_LABELS
 REPRODUCED, NOT_REPRODUCED, CANNOT_TELL = "reproduced", "not reproduced", "cannot tell"
 
 FEW_SEEDS = f"Fewer than {ENOUGH_SEEDS} seeds."
-PAPER_DICE = 0.77
 DICE_TOLERANCE = 0.05
 SMALL_ADVANTAGE = 0.05
 MASK_TOLERANCE = 0.1
-PAPER_PLATEAU = 100
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ def _difference(evidence: Evidence) -> Judgement:
     why = ""
     if has_few_seeds(summary):
         why = FEW_SEEDS
-    elif low > 0 and high < PAPER_DIFFERENCE:
+    elif low > 0 and high < paper.DIFFERENCE:
         why = "There is an advantage, but smaller."
     return Judgement(measured, verdict(summary), why)
 
@@ -116,7 +114,7 @@ def _dice(evidence: Evidence) -> Judgement:
     if not summary["whole_slices"]:
         why = "The models see boxes around the lesion, where it is easier to draw."
         return Judgement(measured, CANNOT_TELL, why)
-    close = dice >= PAPER_DICE - DICE_TOLERANCE
+    close = dice >= paper.DICE - DICE_TOLERANCE
     return Judgement(measured, REPRODUCED if close else NOT_REPRODUCED)
 
 
@@ -170,12 +168,12 @@ def _mask_pixels(evidence: Evidence) -> Judgement:
     rows = table.reindex(columns=["mask_pixels", "paper_mask_pixels"]).dropna()
     if rows.empty:
         return Judgement("not run", CANNOT_TELL, f"{MODEL_LABELS[BOOSTED]} has no runs.")
-    ours, paper = rows.iloc[0]
+    ours, printed = rows.iloc[0]
     measured = f"{ours / 1e6:.2f} M"
     if not summary["whole_slices"] or summary["image_size"] != 224:
         why = f"Not whole slices of 224 pixels, but {summary['image_size']} pixels a side."
         return Judgement(measured, CANNOT_TELL, why)
-    close = abs(ours / paper - 1) <= MASK_TOLERANCE
+    close = abs(ours / printed - 1) <= MASK_TOLERANCE
     return Judgement(measured, REPRODUCED if close else NOT_REPRODUCED)
 
 
@@ -192,7 +190,7 @@ def _plateau(evidence: Evidence) -> Judgement:
     if table["upper_quartile"].isna().any():
         why = "At some size fewer than three quarters of the runs reached it."
         return Judgement(measured, CANNOT_TELL, why)
-    return Judgement(measured, REPRODUCED if latest < PAPER_PLATEAU else NOT_REPRODUCED)
+    return Judgement(measured, REPRODUCED if latest < paper.PLATEAU else NOT_REPRODUCED)
 
 
 CLAIMS = (
@@ -216,8 +214,8 @@ CLAIMS = (
     ),
     Claim(
         "The decoder draws the lesion",
-        f"Dice {PAPER_DICE} (Table 3)",
-        f"*Reproduced* if Dice is at least {PAPER_DICE - DICE_TOLERANCE:.2f} on whole slices (the "
+        f"Dice {paper.DICE} (Table 3)",
+        f"*Reproduced* if Dice is at least {paper.DICE - DICE_TOLERANCE:.2f} on whole slices (the "
         "paper gives no interval; we allow 0.05); boxes cannot tell.",
         _dice,
     ),
@@ -248,9 +246,9 @@ CLAIMS = (
     ),
     Claim(
         "Training reaches its plateau early",
-        f"after 20, after 60 and before {PAPER_PLATEAU} epochs",
+        f"after 20, after 60 and before {paper.PLATEAU} epochs",
         f"*Reproduced* if at every size three quarters of the runs are there before epoch "
-        f"{PAPER_PLATEAU}, by the rule on the training loss.",
+        f"{paper.PLATEAU}, by the rule on the training loss.",
         _plateau,
     ),
 )

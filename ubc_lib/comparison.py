@@ -6,9 +6,9 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
+from ubc_lib import paper
 from ubc_lib.checks import check_predictions
 from ubc_lib.errors import InputError
-from ubc_lib.quotes import PAPER_DIFFERENCE
 from ubc_lib.resampling import CONFIDENCE, REPLICATES, bootstrap_means, patient_sums, percentiles
 from ubc_lib.results import KEYS
 from ubc_lib.seeds import generator
@@ -172,7 +172,7 @@ def _compared(pairs: pd.DataFrame, replicates: int, seed: int) -> dict:
         "seeds_low": seeds_low,
         "seeds_high": seeds_high,
         "sd_over_seeds": np.std(differences, ddof=1) if len(differences) > 1 else np.nan,
-        "share_at_least_0_10": np.mean(differences >= PAPER_DIFFERENCE - 1e-9),
+        "share_at_least_0_10": np.mean(differences >= paper.DIFFERENCE - 1e-9),
         "same_answers": (pairs[right[0]] == pairs[right[1]]).mean(),
         "mcnemar_p": np.median([mcnemar_p_value(*half.to_numpy().T) for _, half in by_seed[right]]),
         "permutation_p": permutation_p_value(sums["total"].to_numpy(), replicates, seed),

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullLocator
 
+from ubc_lib import paper
 from ubc_lib.style import (
     CLASS_COLOURS,
     MODEL_COLOURS,
@@ -17,7 +18,7 @@ from ubc_lib.style import (
     model_label,
     sequence_colours,
 )
-from ubc_lib.tables import PAPER, PAPER_IMAGES_PER_CLASS, accuracy_by_images
+from ubc_lib.tables import accuracy_by_images
 
 # How every value of the paper is drawn.
 DIAMOND = {"marker": "D", "s": 42, "facecolor": "white", "linewidth": 1.8}
@@ -49,15 +50,15 @@ def accuracy_against_images(runs: pd.DataFrame, dummy: float) -> Figure:
             single["images_per_class"], single["accuracy"], s=16, color=colour, alpha=0.5, lw=0
         )
         axes.scatter(
-            PAPER_IMAGES_PER_CLASS,
-            PAPER[model].accuracy,
+            paper.IMAGES_PER_CLASS,
+            paper.TABLE_3[model].accuracy,
             edgecolor=colour,
             zorder=5,
             **DIAMOND,
         )
     axes.scatter([], [], edgecolor=NEUTRAL, label="paper", **DIAMOND)
     axes.axhline(dummy, color=NEUTRAL, ls="--", lw=1.2, label="always positive")
-    images_axis(axes, [*runs["images_per_class"].unique(), PAPER_IMAGES_PER_CLASS])
+    images_axis(axes, [*runs["images_per_class"].unique(), paper.IMAGES_PER_CLASS])
     axes.set(xlabel="training images per class", ylabel="test accuracy")
     legend_above(axes)
     return figure
@@ -87,11 +88,11 @@ def accuracy_against_dice(runs: pd.DataFrame) -> Figure:
                 path_effects=[withStroke(linewidth=3, foreground="white")],
             )
         axes.scatter(
-            PAPER[model].dice,
-            PAPER[model].accuracy,
+            paper.TABLE_3[model].dice,
+            paper.TABLE_3[model].accuracy,
             edgecolor=colour,
             **DIAMOND,
-            label=f"paper, {PAPER_IMAGES_PER_CLASS} images",
+            label=f"paper, {paper.IMAGES_PER_CLASS} images",
         )
     if runs.empty:
         axes.set_title("No model of this study draws masks.")

@@ -6,12 +6,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ubc_lib import paper
 from ubc_lib.efficiency import LearningCurves, curve_band
 from ubc_lib.figures import DIAMOND, images_axis, legend_above
-from ubc_lib.quotes import PAPER_DIFFERENCE
 from ubc_lib.seed_noise import DIFFERENCE, accuracy_by_seed
 from ubc_lib.style import MODEL_COLOURS, NEUTRAL, WIDTH, model_label
-from ubc_lib.tables import PAPER_IMAGES_PER_CLASS
 
 DIFFERENCE_COLOUR = "#882255"
 
@@ -44,10 +43,10 @@ def model_differences(comparison: pd.DataFrame, runs: pd.DataFrame) -> Figure:
         )
         reach = max(reach, 1.1 * np.abs([*table["low"], *table["high"], *single[DIFFERENCE]]).max())
     axes.scatter(
-        PAPER_IMAGES_PER_CLASS, PAPER_DIFFERENCE, edgecolor=NEUTRAL, label="paper", **DIAMOND
+        paper.IMAGES_PER_CLASS, paper.DIFFERENCE, edgecolor=NEUTRAL, label="paper", **DIAMOND
     )
     axes.axhline(0, color=NEUTRAL, ls="--", lw=1.2)
-    images_axis(axes, [*table["images_per_class"], PAPER_IMAGES_PER_CLASS])
+    images_axis(axes, [*table["images_per_class"], paper.IMAGES_PER_CLASS])
     axes.set(
         xlabel="training images per class",
         ylabel="accuracy, UBC-ResNet34 − ResNet34",

@@ -3,7 +3,7 @@
 import pandas as pd
 from IPython.display import HTML, Markdown
 
-from ubc_lib.quotes import PAPER_DIFFERENCE
+from ubc_lib import paper
 from ubc_lib.style import MODEL_LABELS
 from ubc_lib.wording import ABSENT, show
 
@@ -26,7 +26,7 @@ def show_statistics(
     for name in lines.columns:
         if name == "p" or name.endswith("_p"):
             lines[name] = lines[name].map(p_text)
-    names = MODEL_LABELS | {"share_at_least_0_10": f"seeds ≥ {PAPER_DIFFERENCE:.2f}"}
+    names = MODEL_LABELS | {"share_at_least_0_10": f"seeds ≥ {paper.DIFFERENCE:.2f}"}
     return show(lines.rename(columns=names), label)
 
 
@@ -60,7 +60,7 @@ def tell_comparison(table: pd.DataFrame) -> Markdown:
     seeds = compared["seeds"].sum()
     reaching = (compared["share_at_least_0_10"] * compared["seeds"]).sum()
     sentences.append(
-        f"Of {seeds} pairs of runs, {reaching:.0f} show a difference of {PAPER_DIFFERENCE:.2f} or "
+        f"Of {seeds} pairs of runs, {reaching:.0f} show a difference of {paper.DIFFERENCE:.2f} or "
         "more, as the paper's one does at 190 images per class."
     )
     largest = compared.iloc[-1]

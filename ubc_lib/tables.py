@@ -1,52 +1,14 @@
 """Tidy results in, the paper's tables out, with the paper's printed numbers beside ours."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
+from ubc_lib import paper
 from ubc_lib.models import parameter_table
+from ubc_lib.paper import DUMMY
 from ubc_lib.results import KEYS
 from ubc_lib.statistics import wilson_interval
 from ubc_lib.study import Study
-
-DUMMY = "dummy"
-
-
-@dataclass(frozen=True)
-class Printed:
-    """A row of the paper's Table 3; None where it prints nothing."""
-
-    parameters: float | None
-    mask_pixels: float | None
-    accuracy: float
-    half_width: float
-    dice: float | None
-
-
-# Table 3 of Sobyanin & Kulikova (2024): 380 test slices, 190 training images per class.
-PAPER = {
-    "resnet34": Printed(21.3e6, None, 0.71, 0.05, None),
-    "ubc_resnet34": Printed(24.4e6, 0.90e6, 0.81, 0.04, 0.77),
-    DUMMY: Printed(None, None, 0.50, 0.05, None),
-}
-PAPER_IMAGES_PER_CLASS = 190
-
-# Tables 1 and 2 of the paper, parameters of each part.
-PAPER_PARAMETERS = {
-    "encoder stem": 3_264,
-    "encoder level 1": 221_952,
-    "encoder level 2": 1_116_416,
-    "encoder level 3": 6_822_400,
-    "encoder level 4": 13_114_368,
-    "decoder level 1": 2_360_320,
-    "decoder level 2": 590_336,
-    "decoder level 3": 147_712,
-    "decoder level 4": 46_208,
-    "decoder level 5": 6_976,
-    "segmentation head": 145,
-    "classifier": 1_026,
-}
 
 
 def parameters_beside_paper(model: str, image_size: int = 224) -> pd.DataFrame:
@@ -55,7 +17,7 @@ def parameters_beside_paper(model: str, image_size: int = 224) -> pd.DataFrame:
     Columns part, output, parameters, paper; the last row is the total.
     """
     table = parameter_table(model, image_size)
-    table["paper"] = table["part"].map(PAPER_PARAMETERS).astype("Int64")
+    table["paper"] = table["part"].map(paper.PARAMETERS).astype("Int64")
     table.loc[len(table)] = ["total", "", table["parameters"].sum(), table["paper"].sum()]
     return table
 
@@ -130,7 +92,7 @@ def table_3(study: Study, runs: pd.DataFrame, predictions: pd.DataFrame) -> pd.D
     dummy = {"n_test": n_test, "accuracy": (predictions["target"] == 1).mean()}
     table.loc[DUMMY, list(dummy)] = list(dummy.values())
     table = _with_interval(table.reset_index())
-    printed = table["model"].map(PAPER)
+    printed = table["model"].map(paper.TABLE_3)
     for column in ("parameters", "mask_pixels", "accuracy", "half_width", "dice"):
         table[f"paper_{column}"] = [getattr(row, column) for row in printed]
     return table.astype({f"paper_{column}": float for column in ("mask_pixels", "dice")})

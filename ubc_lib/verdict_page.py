@@ -1,6 +1,6 @@
 """The verdict in words: the answer first, then every claim with every study held against it."""
 
-from ubc_lib.claims import CANNOT_TELL, CLAIMS, Evidence, Judgement
+from ubc_lib.claims import CANNOT_TELL, CLAIMS, Claim, Evidence, Judgement
 from ubc_lib.quotes import interval_text, quoted, verdict
 
 WHOLE_SLICES = "make study STUDY=brats2019 COHORT_ROOT=…/MICCAI_BraTS_2019_Data_Training"
@@ -8,8 +8,10 @@ WHOLE_SLICES = "make study STUDY=brats2019 COHORT_ROOT=…/MICCAI_BraTS_2019_Dat
 
 def verdict_page(evidence: list[Evidence]) -> str:
     """Markdown for the studies of a book, the headline study first."""
-    parts = [_answer(evidence), _overview(evidence)]
-    parts += [_claim_section(claim, evidence) for claim in CLAIMS]
+    studies = [one.summary["study"] for one in evidence]
+    judged = {claim: [claim.judge(one) for one in evidence] for claim in CLAIMS}
+    parts = [_answer(evidence), _overview(studies, judged)]
+    parts += [_claim_section(claim, studies, judged[claim]) for claim in CLAIMS]
     parts.append(_hypothesis_section(evidence))
     return "\n\n".join(parts) + "\n"
 
@@ -72,24 +74,23 @@ def _measured(summary: dict) -> str:
     )
 
 
-def _overview(evidence: list[Evidence]) -> str:
-    header = ["Claim", "The paper", *(one.summary["study"] for one in evidence)]
+def _overview(studies: list[str], judged: dict[Claim, list[Judgement]]) -> str:
+    header = ["Claim", "The paper", *studies]
     rows = [header, ["---"] * len(header)]
     rows += [
-        [claim.title, claim.paper, *(claim.judge(one).verdict for one in evidence)]
-        for claim in CLAIMS
+        [claim.title, claim.paper, *(judgement.verdict for judgement in judgements)]
+        for claim, judgements in judged.items()
     ]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     return f"## Every claim, every study\n\n{table}"
 
 
-def _claim_section(claim, evidence: list[Evidence]) -> str:
+def _claim_section(claim: Claim, studies: list[str], judgements: list[Judgement]) -> str:
     rows = ["| Study | We measured | Verdict | Remark |", "| --- | --- | --- | --- |"]
-    for one in evidence:
-        judged = claim.judge(one)
-        rows.append(
-            f"| {one.summary['study']} | {judged.measured} | {judged.verdict} | {judged.why} |"
-        )
+    rows += [
+        f"| {study} | {judged.measured} | {judged.verdict} | {judged.why} |"
+        for study, judged in zip(studies, judgements, strict=True)
+    ]
     table = "\n".join(rows)
     return f"### {claim.title}\n\nThe paper: {claim.paper}. {claim.rule}\n\n{table}"
 

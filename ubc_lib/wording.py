@@ -8,10 +8,11 @@ import pandas as pd
 from IPython.display import HTML, Markdown
 from pandas.io.formats.style import Styler
 
+from ubc_lib import paper
+from ubc_lib.paper import DUMMY
 from ubc_lib.slices import Slices
 from ubc_lib.study import Study
 from ubc_lib.style import MODEL_LABELS, model_label
-from ubc_lib.tables import DUMMY, PAPER, PAPER_IMAGES_PER_CLASS
 
 ABSENT = "–"
 
@@ -88,7 +89,7 @@ def parameter_match(model: str, table: pd.DataFrame) -> Markdown:
     agreement = f"All {len(parts)} parts have the paper's number of parameters."
     if differing:
         agreement = f"**Not as in the paper: {', '.join(differing)}.**"
-    printed = _millions(PAPER[model].parameters)
+    printed = _millions(paper.TABLE_3[model].parameters)
     return Markdown(f"{agreement} In all {_millions(total)} ({total:,}); the paper says {printed}.")
 
 
@@ -122,8 +123,10 @@ def headline(table: pd.DataFrame, study: Study) -> Markdown:
         f"Always answering {plain(study.positive_label)} gives {dummy.accuracy:.2f} "
         f"on these {int(dummy.n_test)} test slices. "
     )
-    printed = [f"{PAPER[model].accuracy:.2f} for {model_label(model)}" for model in study.models]
-    text += f"The paper reports {' and '.join(printed)}, at {PAPER_IMAGES_PER_CLASS} per class."
+    printed = [
+        f"{paper.TABLE_3[model].accuracy:.2f} for {model_label(model)}" for model in study.models
+    ]
+    text += f"The paper reports {' and '.join(printed)}, at {paper.IMAGES_PER_CLASS} per class."
     return Markdown(text)
 
 
