@@ -1,7 +1,11 @@
 """A run that is killed at any moment resumes to the record of one that was not."""
 
+import itertools
 import json
 import multiprocessing
+import os
+import signal
+import threading
 
 import numpy as np
 import pytest
@@ -38,24 +42,30 @@ def tiny_model(_name: str, seed: int) -> Tiny:
         return Tiny()
 
 
-def train(study: Study) -> None:
-    """One life of a training process."""
-    run.train_run(study, load_slices(study), "ubc_resnet34", 4, seed=0)
+def train(study: Study, killed_after: tuple[int, float] | None = None) -> None:
+    """One life of a training process; it may be killed so many seconds into its n-th epoch."""
+    begun = itertools.count()
+
+    def on_epoch(_images: int) -> None:
+        if killed_after and next(begun) == killed_after[0]:
+            kill = (os.getpid(), signal.SIGKILL)
+            threading.Timer(killed_after[1], os.kill, kill).start()
+
+    run.train_run(study, load_slices(study), "ubc_resnet34", 4, seed=0, on_epoch=on_epoch)
 
 
-def live_and_die(lives: list[tuple[str, list[float]]]) -> None:
-    """Train runs whose processes are killed after each of the given spans in seconds."""
+def live_and_die(lives: list[tuple[str, list[tuple[int, float]]]]) -> None:
+    """Train runs whose processes are killed at each of the given moments."""
     run.build_model = tiny_model
     run.fit.__kwdefaults__["checkpoint_seconds"] = 0.0
-    for fields, spans in lives:
+    for fields, moments in lives:
         study = Study.model_validate_json(fields)
-        for seconds in spans:
-            life = multiprocessing.get_context("fork").Process(target=train, args=(study,))
+        for moment in moments:
+            arguments = (study, moment)
+            life = multiprocessing.get_context("fork").Process(target=train, args=arguments)
             life.start()
-            life.join(seconds)
-            assert life.exitcode is None, "the run ended before it was killed: give it more epochs"
-            life.kill()
             life.join()
+            assert life.exitcode == -signal.SIGKILL
         train(study)
 
 
@@ -72,12 +82,14 @@ def what_was_computed(record: dict) -> str:
 def test_a_run_killed_ten_times_has_the_record_of_one_that_was_not(tmp_path, precision):
     tree = write_tree(tmp_path / "tree")
     whole, killed = (
-        tiny_study(tree, name=name, precision=precision, epochs=100, evaluate_every=10)
+        tiny_study(tree, name=name, precision=precision, epochs=150, evaluate_every=10)
         for name in ("whole", "killed")
     )
     for study in (whole, killed):
         load_slices(study)  # which starts processes of its own unless it finds its file
-    moments = np.random.default_rng(0).uniform(0.02, 0.2, KILLS).tolist()
+    rng = np.random.default_rng(0)
+    # An epoch takes some ten milliseconds: at most a hundred epochs are done in ten lives.
+    moments = [(int(rng.integers(6)), rng.uniform(0, 0.02)) for _ in range(KILLS)]
     # The process that forks has run no torch yet, and the uninterrupted run comes last.
     lives = [(killed.model_dump_json(), moments), (whole.model_dump_json(), [])]
     process = multiprocessing.get_context("spawn").Process(target=live_and_die, args=(lives,))
