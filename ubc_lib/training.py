@@ -18,11 +18,13 @@ from ubc_lib.files import atomic_path
 from ubc_lib.graphs import Step, StepGraphs
 from ubc_lib.interruption import stop, stop_asked
 from ubc_lib.losses import joint_loss
+from ubc_lib.optimizer import Adam
 from ubc_lib.seeds import generator
 from ubc_lib.slices import Slices
 from ubc_lib.study import Study
 
 CHECKPOINT_SECONDS = 60.0
+CHECKPOINT_FORMAT = 2  # another one is not resumed from; the run starts anew
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def fit(
     device = train.images.device
     precision = choose_precision(study.precision, device)
     model.to(device, memory_format=memory_format(device, precision, study.image_size))
-    optimizer = _adam(model, study, device)
+    optimizer = Adam(model, study.learning_rate)
     progress = _resume(checkpoint, identity, model, optimizer)
     step = _training_step(model, optimizer, train, study, precision)
     if device.type == "cuda":
@@ -114,7 +116,7 @@ def fit(
         started = time.monotonic()
         epoch = len(progress.history) + 1
         rate = study.learning_rate * study.decay ** ((epoch - 1) // study.decay_every)
-        _set_rate(optimizer, rate)
+        optimizer.set_rate(rate)
         model.train()
         row = {"epoch": epoch, "learning_rate": rate}
         row |= _train_epoch(step, batches(epoch_order(train, seed, epoch), study.batch_size))
@@ -151,24 +153,9 @@ def batches(order: Tensor, batch_size: int) -> list[Tensor]:
     return parts
 
 
-def _adam(model: nn.Module, study: Study, device: torch.device) -> torch.optim.Adam:
-    """Adam in one pass over the weights; on a GPU its rate is a tensor, which graphs can read."""
-    on_gpu = device.type == "cuda"
-    rate = torch.tensor(study.learning_rate, device=device) if on_gpu else study.learning_rate
-    return torch.optim.Adam(model.parameters(), lr=rate, fused=True, capturable=on_gpu)
-
-
-def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(rate)
-        else:
-            group["lr"] = rate
-
-
 def _training_step(
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Adam,
     train: Examples,
     study: Study,
     precision: str,
@@ -180,7 +167,7 @@ def _training_step(
         with autocast(rows.device, precision):
             output = model(train.images[rows])
         loss, classification, dice = joint_loss(output, target, train.masks[rows], study.alpha)
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         with torch.no_grad():
@@ -212,6 +199,7 @@ def _save(path: Path, identity: str, model, optimizer, progress: Progress) -> No
         for epoch, p in progress.predictions.items()
     }
     state = {
+        "format": CHECKPOINT_FORMAT,
         "identity": identity,
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
@@ -231,7 +219,7 @@ def _resume(path: Path | None, identity: str, model, optimizer) -> Progress:
         return Progress()
     try:
         state = torch.load(path, map_location=device, weights_only=True)
-        if state["identity"] != identity:
+        if (state.get("format"), state["identity"]) != (CHECKPOINT_FORMAT, identity):
             return Progress()
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
