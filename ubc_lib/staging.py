@@ -13,6 +13,7 @@ from nbformat import NotebookNode
 
 from ubc_lib.claims import Evidence
 from ubc_lib.errors import InputError
+from ubc_lib.launch import launch_text, repository
 from ubc_lib.quotes import quoted, status_box
 from ubc_lib.study import ROOT
 from ubc_lib.style import MODEL_LABELS
@@ -50,6 +51,8 @@ def stage(folders: list[Path], book: Path = ROOT / "book") -> dict:
     (staged / "summaries.json").write_text(json.dumps(summaries), encoding="utf-8")
     text = verdict_page([Evidence.of(folder) for folder in folders])
     (staged / "verdict.md").write_text(text, encoding="utf-8")
+    links = launch_text(*repository(ROOT / "_config.yml"))
+    (staged / "launch.md").write_text(links, encoding="utf-8")
     contents = yaml.safe_load((book / "_toc.yml").read_text(encoding="utf-8"))
     contents["parts"][1:1] = parts
     return contents
