@@ -1,9 +1,15 @@
 """Epochs to the plateau, beside the paper's."""
 
 import pandas as pd
+import pytest
 
 from tests.prediction_samples import runs_of
-from ubc_lib.convergence import plateau_table
+from tests.result_samples import some_runs
+from ubc_lib.convergence import plateau_table, trained_on
+from ubc_lib.study import Study
+
+STUDY = Study.load("lesion_crops")
+LONGER = "lesion_crops_to_the_end"
 
 
 def runs_reaching(epochs, reached=None):
@@ -34,3 +40,18 @@ def test_where_no_run_reached_it_there_is_no_median():
     row = plateau_table(runs_reaching([12.0], [False])).iloc[0]
     assert pd.isna(row["median"])
     assert row["reached"] == 0
+
+
+def test_a_run_that_was_trained_on_shows_its_last_evaluations_beside_the_reported_metric():
+    longer = some_runs(sizes=(2,), seeds=(0,))
+    epoch = longer.evaluations["epoch"]
+    longer.evaluations["accuracy"] = epoch / 10  # of epochs 2, 4, 6, 8 and 10
+    table = trained_on(STUDY, {STUDY.name: some_runs(), LONGER: longer})
+    assert table[["images_per_class", "seed"]].to_numpy().tolist() == [[2, 0]] * 2
+    assert table["accuracy"].tolist() == table["accuracy_same_rule"].tolist() == [0.5, 0.75]
+    assert table["accuracy_at_end"].tolist() == pytest.approx([0.6, 0.6])
+
+
+def test_without_a_longer_run_nothing_is_shown():
+    assert trained_on(STUDY, {STUDY.name: some_runs()}).empty
+    assert trained_on(Study.load("paper"), {"paper": some_runs()}).empty

@@ -33,6 +33,16 @@ def test_tables_settings_summary_and_notebooks_are_there(published):
     }
 
 
+def test_of_a_part_of_another_study_only_runs_are_published():
+    study = tiny_study(part_of="lesion_crops")
+    record_all(study)
+    assert {path.name for path in publish(study).iterdir()} == {
+        "runs.csv",
+        "records.zip",
+        "study.yaml",
+    }
+
+
 def test_pictures_of_real_patients_are_withheld_and_those_of_phantoms_kept(published):
     study, folder = published
     cells = nbformat.read(folder / "notebooks/04_results.ipynb", as_version=4).cells

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.book_samples import summary_of
-from ubc_lib.quotes import BASELINE, BOOSTED, overview, quoted, status_box, verdict
+from ubc_lib.quotes import BASELINE, BOOSTED, overview, quoted, signed_text, status_box, verdict
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,11 @@ def test_numbers_are_quoted_with_two_decimals_and_a_sign():
     assert quotes[f"accuracy_{BASELINE}"] == "0.70 [0.61,\u00a00.79]"
     assert quotes[f"dice_{BOOSTED}"] == "0.65"
     assert quotes["difference"] == "−0.03 [−0.10,\u00a0+0.02]"
+
+
+@pytest.mark.parametrize("value", [0.0, -0.004, 0.004])
+def test_what_rounds_to_zero_has_no_sign(value):
+    assert signed_text(value) == "0.00"
 
 
 def test_a_phantom_result_is_said_to_say_nothing_about_patients():

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from tests.prediction_samples import runs_of
+from tests.result_samples import some_runs
 from ubc_lib.errors import InputError
-from ubc_lib.seed_noise import accuracy_by_seed, chance_of_shape, variance_split
+from ubc_lib.seed_noise import accuracy_by_seed, chance_of_shape, runs_by_source, variance_split
 from ubc_lib.statistics import wilson_interval
+from ubc_lib.study import Study
 
 CURVES = {1: [0.5, 0.6], 2: [0.7, 0.65], 3: [0.6, 0.7]}
 
@@ -76,6 +78,26 @@ class TestVarianceSplit:
             variance_split({"luck": runs})
         with pytest.raises(InputError, match="different data"):
             variance_split({"subset": runs, "split": runs.assign(fingerprint="g")})
+
+    def test_without_tables_there_are_no_rows(self):
+        assert variance_split({}).empty
+
+
+class TestSources:
+    def test_runs_are_told_apart_by_what_their_seeds_change(self):
+        study = Study.load("lesion_crops")
+        names = [study.name, *(f"{study.name}_{source}" for source in ("initialisation", "subset"))]
+        parts = {name: some_runs(seeds=(number,)) for number, name in enumerate(names)}
+        seeds = {
+            source: runs["seed"].unique().tolist()
+            for source, runs in runs_by_source(study, parts).items()
+        }
+        assert seeds == {"split": [0], "initialisation": [1], "subset": [2]}
+
+    def test_a_study_of_one_split_is_none_of_them(self):
+        study = Study.load("quick")
+        assert study.varied == ("subset", "initialisation")
+        assert runs_by_source(study, {"quick": some_runs()}) == {}
 
 
 class TestShapes:

@@ -22,7 +22,9 @@ TABLES = {
     "learning_curve",
     "plateau",
     "reliability",
+    "seed_noise",
     "shapes",
+    "trained_on",
 }
 
 

@@ -4,7 +4,8 @@ from pydantic import ValidationError
 
 from tests.conftest import tiny_study
 from ubc_lib.errors import InputError
-from ubc_lib.study import Study, study_names
+from ubc_lib.results import computing_settings
+from ubc_lib.study import Study, parts_of, study_names
 
 
 @pytest.mark.parametrize("name", study_names())
@@ -118,3 +119,23 @@ def test_yaml_gives_the_study_back_without_the_path_of_the_cohort(tmp_path):
     study = tiny_study(tmp_path)
     fields = yaml.safe_load(study.to_yaml())
     assert Study.create(fields, "yaml") == study.model_copy(update={"cohort_root": None})
+
+
+def test_what_a_seed_draws_is_what_is_not_held_fixed():
+    assert tiny_study().varied == ("split", "subset", "initialisation")
+    assert tiny_study(split_seed=0, subset_seed=3).varied == ("initialisation",)
+
+
+def test_a_part_differs_from_its_study_in_what_it_is_for_alone():
+    whole = Study.load("lesion_crops")
+    for part in parts_of(whole):
+        assert computing_settings(part).keys() == computing_settings(whole).keys()
+        changed = {
+            key
+            for key, value in computing_settings(part).items()
+            if value != computing_settings(whole)[key]
+        }
+        held = {"split_seed", "subset_seed", "initialisation_seed", "stop_at_plateau"}
+        assert changed - {"name"} <= held
+        assert set(part.images_per_class) <= set(whole.images_per_class)
+    assert len(parts_of(whole)) == 3

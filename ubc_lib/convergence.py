@@ -4,6 +4,9 @@ import numpy as np
 import pandas as pd
 
 from ubc_lib.checks import check_runs
+from ubc_lib.evaluation import EVALUATIONS_AVERAGED
+from ubc_lib.results import KEYS, Runs
+from ubc_lib.study import Study, parts_of
 
 
 def plateau_table(runs: pd.DataFrame) -> pd.DataFrame:
@@ -27,6 +30,27 @@ def plateau_table(runs: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame(rows).reindex(columns=[*columns, "upper_quartile"])
     epochs = ["median", "lower_quartile", "upper_quartile"]
     return table.astype(dict.fromkeys(["images_per_class", *epochs], "Int64"))
+
+
+def trained_on(study: Study, parts: dict[str, Runs]) -> pd.DataFrame:
+    """Runs of a study that ended at their plateau, beside the same ones trained for all epochs.
+
+    Columns model, images_per_class, seed; epochs_run, accuracy and dice as the study reports them;
+    all_epochs, accuracy_same_rule and dice_same_rule as the longer run reports them, by the same
+    rule; accuracy_at_end and dice_at_end, the means of its last evaluations, as many as the rule
+    averages. No rows where no part of the study was trained on. parts: see `load_parts`.
+    """
+    longer = [one.name for one in parts_of(study) if study.stop_at_plateau > one.stop_at_plateau]
+    reported = ["epochs_run", "accuracy", "dice"]
+    tables = [pd.DataFrame(columns=[*KEYS, *reported])]
+    for results in (parts[name] for name in longer if name in parts and study.name in parts):
+        last = results.evaluations.groupby(KEYS).tail(EVALUATIONS_AVERAGED)
+        ended = last.groupby(KEYS)[["accuracy", "dice"]].mean().add_suffix("_at_end")
+        same = results.runs.set_index(KEYS)[reported].add_suffix("_same_rule")
+        same = same.rename(columns={"epochs_run_same_rule": "all_epochs"})
+        stopped = parts[study.name].runs[[*KEYS, *reported]]
+        tables.append(stopped.merge(same, on=KEYS).merge(ended, on=KEYS))
+    return pd.concat(tables[1:] or tables, ignore_index=True)
 
 
 def _quartiles(runs: pd.DataFrame) -> dict:

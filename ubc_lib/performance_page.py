@@ -22,6 +22,7 @@ FLOPS = {"resnet34": 7.2e9, "ubc_resnet34": 11.8e9}
 # Adam reads weight, gradient and two moments, and writes all but the gradient: 4 bytes each.
 ADAM_BYTES = 28
 BATCH = 50
+PHASES = ("training", "evaluation")
 CELL = ["machine", "model", "image_size", "images_per_class"]
 SMALL = 5  # images per class up to which fixed costs rule
 # Training and evaluation at least so many times as fast as the reference: (model, image size).
@@ -72,71 +73,56 @@ def floors(table: pd.DataFrame) -> dict[str, pd.Series]:
 
 
 def target_table(speed: pd.DataFrame) -> pd.DataFrame:
-    """What was aimed at on a CPU, and what was reached, in the words of the page."""
-    rows = []
-    for row in speed[~is_gpu(speed["machine"])].itertuples():
+    """Times as fast as the reference, and what was aimed at on a CPU, in the words of the page."""
+
+    def text(row: pd.Series) -> str:
+        ratio = row["ratio"]
+        if is_gpu(pd.Series(row["machine"])).item():
+            return f"{ratio:.2f}"
         wanted = FP32_TARGET
-        if row.precision == "bf16":
-            few = row.images_per_class <= SMALL
-            wanted = BF16_SMALL_TARGET if few else BF16_TARGETS[row.model, row.image_size]
-        phases = {"training": row.training_ratio, "evaluation": row.evaluation_ratio}
-        for phase, ratio in phases.items():
-            rows.append(
-                {
-                    "Machine": row.machine,
-                    "Precision": row.precision,
-                    "Model": MODEL_LABELS[row.model],
-                    "Pixels": row.image_size,
-                    "Images per class": row.images_per_class,
-                    "Phase": phase,
-                    "Measured": f"{ratio:.2f}",
-                    "Aim": f"{wanted:.1f}, {'met' if ratio >= wanted else 'not met'}",
-                }
-            )
-    return pd.DataFrame(rows)
+        if row["precision"] == "bf16":
+            few = row["images_per_class"] <= SMALL
+            wanted = BF16_SMALL_TARGET if few else BF16_TARGETS[row["model"], row["image_size"]]
+        return f"{ratio:.2f} ({wanted:.1f} {'met' if ratio >= wanted else 'not met'})"
+
+    phases = [speed.assign(phase=phase, ratio=speed[f"{phase}_ratio"]) for phase in PHASES]
+    table = pd.concat(phases, ignore_index=True)
+    table["shown"] = table.apply(text, axis=1)
+    return _by_images(table, ["machine", "precision", "model", "image_size", "phase"])
 
 
-def rate_table(engine: pd.DataFrame, speed: pd.DataFrame) -> pd.DataFrame:
-    """Images per second of both loops beside the floor, in the words of the page."""
-    repeats = engine.groupby(CELL)["repeat"].nunique().rename("repeats")
-    speed = speed.merge(repeats, on=CELL)
-    phases = [
-        pd.DataFrame(
-            {
-                "Machine": speed["machine"],
-                "Model": speed["model"].map(MODEL_LABELS),
-                "Pixels": speed["image_size"],
-                "Images per class": speed["images_per_class"],
-                "Phase": phase,
-                "Reference": speed[f"{phase}_reference"].map("{:.1f}".format),
-                "This library": speed[f"{phase}_ubc_lib"].map("{:.1f}".format),
-                "Floor": speed[f"{phase}_floor"].map("{:.1f}".format),
-                "Repeats": speed["repeats"],
-            }
-        )
-        for phase in ("training", "evaluation")
-    ]
-    return pd.concat(phases)
+def rate_table(speed: pd.DataFrame) -> pd.DataFrame:
+    """Images per second of both loops and of the floor, in the words of the page."""
+    loops = {"reference": "reference", "ubc_lib": "this library", "floor": "floor"}
+    table = pd.concat(
+        speed.assign(phase=phase, loop=name, shown=speed[f"{phase}_{loop}"].map("{:.1f}".format))
+        for phase in PHASES
+        for loop, name in loops.items()
+    )
+    return _by_images(table, ["machine", "model", "image_size", "phase", "loop"])
 
 
 def run_table(engine: pd.DataFrame) -> pd.DataFrame:
-    """Seconds per run, memory and start-up, with the smallest and largest value of the repeats."""
+    """Seconds per run and its epochs, memory and start-up, in the words of the page."""
     cells = engine.groupby([*CELL, "engine"])
-    rows = [
-        {
-            "Machine": machine,
-            "Model": MODEL_LABELS[model],
-            "Pixels": size,
-            "Images per class": images,
-            "Loop": {"reference": "reference", "ubc_lib": "this library"}[name],
-            "Epochs": rows["epochs"].iloc[0],
-            "Seconds per run": _spread(rows["run_seconds"], 1),
-            "Start-up, s of wall time": _spread(rows["start_up_seconds"], 0),
-            "Peak memory, MB": f"{rows['peak_memory_mb'].max():.0f}",
-        }
-        for (machine, model, size, images, name), rows in cells
-    ]
-    return pd.DataFrame(rows)
+    table = cells[["run_seconds", "epochs"]].median().reset_index()
+    table["shown"] = [f"{row.run_seconds:.1f} ({row.epochs:.0f})" for row in table.itertuples()]
+    table["loop"] = table["engine"].replace("ubc_lib", "this library")
+    rows = ["machine", "model", "image_size", "loop"]
+    others = engine.assign(loop=engine["engine"].replace("ubc_lib", "this library")).groupby(rows)
+    start_up = others["start_up_seconds"].median().map("{:.0f}".format)
+    memory = others["peak_memory_mb"].max().map("{:.0f}".format)
+    shown = _by_images(table, rows)
+    return shown.assign(**{"Start-up, s": start_up.array, "Peak memory, MB": memory.array})
+
+
+def _by_images(table: pd.DataFrame, rows: list[str]) -> pd.DataFrame:
+    """The column `shown` with one column for each number of images per class."""
+    wide = table.pivot(index=rows, columns="images_per_class", values="shown").sort_index()
+    wide = wide.fillna("").rename(columns="{} per class".format).rename_axis(columns=None)
+    names = {"image_size": "pixels"}
+    wide = wide.reset_index().assign(model=lambda shown: shown["model"].map(MODEL_LABELS))
+    return wide.rename(columns=lambda name: names.get(name, name).capitalize())
 
 
 def machine_table(machines: pd.DataFrame) -> pd.DataFrame:
@@ -216,13 +202,6 @@ def epoch_figure(engine: pd.DataFrame) -> Figure:
     return figure
 
 
-def _spread(values: pd.Series, decimals: int) -> str:
-    low, middle, high = values.min(), values.median(), values.max()
-    if len(values) == 1:
-        return f"{middle:.{decimals}f}"
-    return f"{middle:.{decimals}f} ({low:.{decimals}f} to {high:.{decimals}f})"
-
-
 def write_page(benchmarks: Path, page: Path) -> None:
     """Write the page's tables and figure from the benchmark's results."""
     engine, machines, precision = (
@@ -231,7 +210,7 @@ def write_page(benchmarks: Path, page: Path) -> None:
     speed = speed_table(engine, machines)
     tables = {
         "targets": target_table(speed),
-        "rates": rate_table(engine, speed),
+        "rates": rate_table(speed),
         "runs": run_table(engine),
         "machines": machine_table(machines),
         "precision": precision_table(precision),

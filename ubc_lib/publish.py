@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 
 from ubc_lib import readme
 from ubc_lib.errors import InputError
@@ -25,19 +26,20 @@ WITHHELD = (
 def publish(study: Study) -> Path:
     """Write the records, settings, summary, tables and executed notebooks; returns the folder.
 
-    For real patients the outputs of cells tagged `patient-images` are left out.
+    For real patients the outputs of cells tagged `patient-images` are left out. Of a study that is
+    part of another only records and settings are written, since it has no pages.
     Raises InputError where the study has not been run to its end.
     """
     source, target = study.run_folder, study.results_folder
     loaded = load_runs(study)
+    if study.part_of:
+        _publish_runs(study, loaded.runs)
+        return target
     needed = [source / "summary.json", *sorted((source / "tables").glob("*.csv"))]
     notebooks = sorted((source / "notebooks").glob("0[1-6]*.ipynb"))
     if not needed[0].is_file() or not notebooks:
         raise InputError(f"{source} is not complete. Run: make study STUDY={study.name}")
-    publish_records(study, target / PUBLISHED_RECORDS)
-    write_table(target / "runs.csv", loaded.runs)
-    with atomic_path(target / "study.yaml") as temporary:
-        temporary.write_text(study.to_yaml(), encoding="utf-8")
+    _publish_runs(study, loaded.runs)
     for path in needed:
         with atomic_path(target / path.relative_to(source)) as temporary:
             shutil.copyfile(path, temporary)
@@ -52,6 +54,14 @@ def publish(study: Study) -> Path:
         with atomic_path(target / "notebooks" / path.name) as temporary:
             nbformat.write(notebook, temporary)
     return target
+
+
+def _publish_runs(study: Study, runs: pd.DataFrame) -> None:
+    target = study.results_folder
+    publish_records(study, target / PUBLISHED_RECORDS)
+    write_table(target / "runs.csv", runs)
+    with atomic_path(target / "study.yaml") as temporary:
+        temporary.write_text(study.to_yaml(), encoding="utf-8")
 
 
 def forget_machine(notebook: nbformat.NotebookNode) -> None:

@@ -157,5 +157,5 @@ def interval_text(value: float, low: float, high: float, signed: bool = False) -
 
 
 def signed_text(value: float) -> str:
-    """'+0.05' or '−0.05'."""
-    return f"{value:+.2f}".replace("-", "−")
+    """'+0.05', '−0.05' or, where it rounds to zero, '0.00'."""
+    return f"{value:+.2f}".replace("-", "−") if round(value, 2) else "0.00"

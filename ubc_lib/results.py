@@ -17,12 +17,12 @@ from ubc_lib.errors import InputError
 from ubc_lib.files import atomic_path
 from ubc_lib.models import build_model
 from ubc_lib.record_format import check_format
-from ubc_lib.study import Study
+from ubc_lib.study import Study, parts_of
 
 # Settings that say which runs there are, where they run, or what people should know of them; the
 # others decide what a run computes.
 GRID_SETTINGS = {
-    *("title", "cohort_root", "outside_paths", "volumes", "device", "threads"),
+    *("title", "part_of", "cohort_root", "outside_paths", "volumes", "device", "threads"),
     *("models", "images_per_class", "seeds", "more_seeds", "more_seeds_at"),
 }
 CHECKSUM = ', "checksum": '  # ends the text of a record, which it signs
@@ -124,6 +124,17 @@ def load_runs(study: Study) -> Runs:
             f"Run: make study STUDY={study.name}"
         )
     return tidy(records)
+
+
+def load_parts(study: Study) -> dict[str, Runs]:
+    """The runs of a study, and of those that belong to it, by name; none of those without runs."""
+    return {one.name: load_runs(one) for one in [study, *parts_of(study)] if has_runs(one)}
+
+
+def has_runs(study: Study) -> bool:
+    """Whether there are records of a study here, its own or published ones."""
+    ran = (study.run_folder / "records").glob("*.json")
+    return any(ran) or (study.results_folder / PUBLISHED_RECORDS).is_file()
 
 
 def _records(study: Study, paths: Iterable[Path | zipfile.Path]) -> list[dict]:

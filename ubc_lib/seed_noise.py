@@ -6,9 +6,10 @@ import pandas as pd
 from ubc_lib.checks import check_runs
 from ubc_lib.errors import InputError
 from ubc_lib.resampling import REPLICATES, percentiles
+from ubc_lib.results import Runs
 from ubc_lib.seeds import generator
 from ubc_lib.statistics import wilson_interval
-from ubc_lib.study import MODEL_NAMES
+from ubc_lib.study import MODEL_NAMES, Study, parts_of
 
 SOURCES = ("initialisation", "subset", "split")
 DIFFERENCE = "difference"
@@ -29,6 +30,21 @@ def accuracy_by_seed(runs: pd.DataFrame) -> pd.DataFrame:
     return wide.rename_axis(columns=None)
 
 
+def runs_by_source(study: Study, parts: dict[str, Runs]) -> dict[str, pd.DataFrame]:
+    """The tables of `variance_split`: runs of a study and its parts by what their seeds change.
+
+    parts: see `load_parts`.
+    """
+    varied = {one.name: one.varied for one in [study, *parts_of(study)]}
+    everything = tuple(study.drawn_by(0))
+    sources = {("initialisation",): "initialisation", ("subset",): "subset", everything: "split"}
+    return {
+        sources[varied[name]]: results.runs
+        for name, results in parts.items()
+        if varied[name] in sources
+    }
+
+
 def variance_split(
     tables: dict[str, pd.DataFrame], replicates: int = REPLICATES, seed: int = 0
 ) -> pd.DataFrame:
@@ -38,17 +54,20 @@ def variance_split(
     alone, or with `split` all three. The variance due to the split is what the last has beyond the
     other two, at least 0. Columns source (initialisation, subset, split; `all` together), model
     (`difference` for UBC-ResNet34 − ResNet34), images_per_class, seeds, sd, low, high (95 %, by
-    bootstrap over seeds, each table by itself). NaN below two seeds, or where a table is absent.
+    bootstrap over seeds, each table by itself). NaN below two seeds, or where a table is absent; no
+    rows without tables.
 
     Raises InputError for an unknown source, or tables of different data.
     """
-    unknown = [name for name in tables if name not in SOURCES]
-    if unknown or not tables:
+    if any(name not in SOURCES for name in tables):
         raise InputError(f"variance_split got {list(tables)}; allowed are {', '.join(SOURCES)}.")
     wide = {name: accuracy_by_seed(runs) for name, runs in tables.items()}
     prints = {runs["fingerprint"].iloc[0] for runs in tables.values() if "fingerprint" in runs}
     if len(prints) > 1:
         raise InputError("variance_split got runs on different data (their fingerprints differ).")
+    columns = ["source", "model", "images_per_class", "seeds", "sd", "low", "high"]
+    if not tables:
+        return pd.DataFrame(columns=columns)
     cells = pd.concat([table.melt(ignore_index=False) for table in wide.values()])
     cells = cells.reset_index()[["variable", "images_per_class"]].drop_duplicates()
     rng = generator(seed, "bootstrap")
@@ -63,18 +82,9 @@ def variance_split(
         for source, variance in parts.items():
             deviation = np.sqrt(np.maximum(variance, 0))
             low, high = percentiles(deviation[1:])
-            rows.append(
-                {
-                    "source": source,
-                    "model": model,
-                    "images_per_class": size,
-                    "seeds": len(values.get("split" if source == "all" else source, [])),
-                    "sd": deviation[0],
-                    "low": low,
-                    "high": high,
-                }
-            )
-    return pd.DataFrame(rows)
+            seeds = len(values.get("split" if source == "all" else source, []))
+            rows.append((source, model, size, seeds, deviation[0], low, high))
+    return pd.DataFrame(rows, columns=columns)
 
 
 def chance_of_shape(runs: pd.DataFrame) -> pd.DataFrame:

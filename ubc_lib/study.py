@@ -41,6 +41,7 @@ class Study(BaseModel):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=120)]
     title: str
+    part_of: str | None = None  # the study whose statistics show this one's runs, beside its own
 
     cohort: Literal["phantom", "brats", "manifest"]
     cohort_root: Path | None = None
@@ -172,6 +173,12 @@ class Study(BaseModel):
         return {purpose: seed if own is None else own for purpose, own in fixed.items()}
 
     @property
+    def varied(self) -> tuple[str, ...]:
+        """What a run's seed draws, of "split", "subset" and "initialisation"."""
+        one, other = self.drawn_by(0), self.drawn_by(1)
+        return tuple(purpose for purpose in one if one[purpose] != other[purpose])
+
+    @property
     def planned_runs(self) -> list[tuple[str, int, int]]:
         """Every training that the study asks for: model, images per class, seed."""
         return [
@@ -210,6 +217,12 @@ class Study(BaseModel):
 def study_names() -> list[str]:
     """Names of the studies in `studies/`."""
     return sorted(path.stem for path in STUDIES.glob("*.yaml"))
+
+
+def parts_of(study: Study) -> list[Study]:
+    """The studies of `studies/` that belong to this one."""
+    others = (Study.load(name) for name in study_names())
+    return [other for other in others if other.part_of == study.name]
 
 
 def parse_settings(text: str) -> dict:
