@@ -77,6 +77,12 @@ def test_every_aim_says_whether_it_was_met(precision, ratio, images, expected):
     assert found.set_index("Phase")[f"{images} per class"]["training"] == expected
 
 
+def test_an_aim_beyond_the_floor_says_so():
+    rates = {"reference": [4.0], "ubc_lib": [4.2]}  # the floor is at 4.6, by the test above
+    found = target_table(speed(rates)).set_index("Phase")["25 per class"]
+    assert found["training"] == "1.05 (1.3 not met, floor 1.2)"
+
+
 def test_machines_are_not_mixed():
     one = engine({"reference": [1.0], "ubc_lib": [1.0]})
     other = one.assign(machine="CPU (other, 1 thread(s))", epochs=1, run_seconds=3.0)
