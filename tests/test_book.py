@@ -216,6 +216,13 @@ def test_without_scripts_the_book_is_whole_and_says_what_it_lacks(book, data, mo
 
 
 @pytest.mark.slow
+def test_only_pages_with_equations_load_the_script_that_sets_them():
+    pages = {name: (built_book() / f"{name}.html").read_text() for name in ("index", "training")}
+    assert "vendor/mathjax" in pages["training"]
+    assert "vendor/mathjax" not in pages["index"]
+
+
+@pytest.mark.slow
 def test_numbers_on_the_pages_are_those_of_the_summary():
     html = (built_book() / "index.html").read_text(encoding="utf-8")
     for number in ("0.70 [0.61,\u00a00.79]", "0.73 [0.61,\u00a00.79]", "+0.03", "97"):

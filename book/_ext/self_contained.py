@@ -67,7 +67,11 @@ def tidy_page(app, pagename, templatename, context, doctree):
     if pagename == VOLUME_PAGE and app.config.has_scripts:
         app.add_js_file("vendor/niivue.umd.js", loading_method="defer")
         app.add_js_file("volume.js", loading_method="defer")
-    unwanted = ["thebe"] if app.config.has_scripts else ["thebe", "mathjax"]
+    # Sphinx gives MathJax to a page where one below it in the menu has an equation, too.
+    equations = app.env.get_domain("math").data["has_equations"]
+    shows_equations = equations.get(pagename, False) or app.builder.name == "singlehtml"
+    shows_equations = shows_equations and app.config.has_scripts
+    unwanted = ["thebe"] if shows_equations else ["thebe", "mathjax"]
     context["script_files"] = [
         script
         for script in context["script_files"]
