@@ -4,7 +4,9 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from ubc_lib.results import computing_settings, record_path, write_record
+from ubc_lib.study import ROOT
 
+WARNING = new_output("stream", name="stderr", text=f"{ROOT}/ubc_lib/figures.py:1: a warning")
 PICTURE = new_output("display_data", {"image/png": "cGljdHVyZQ=="})
 
 
@@ -18,7 +20,7 @@ def complete(study) -> None:
     cells = [
         new_code_cell("cohort_root = '/home/me/BraTS'\nstudy = 'tiny'"),
         new_code_cell("slice_grid()", outputs=[PICTURE]),
-        new_code_cell("figure_6()", outputs=[PICTURE]),
+        new_code_cell("figure_6()", outputs=[PICTURE, WARNING]),
     ]
     cells[0].metadata["tags"] = ["injected-parameters"]
     cells[1].metadata["tags"] = ["patient-images"]

@@ -88,6 +88,20 @@ def test_a_size_that_some_seeds_lack_is_fitted_with_those_that_there_are():
     assert np.isfinite(curves.replicates["resnet34"]).all()
 
 
+def test_every_draw_has_the_sizes_that_few_seeds_have():
+    runs = runs_on(SLOW, FAST, noise=0.001, seeds=12)
+    runs = runs[runs["images_per_class"].eq(100) | runs["seed"].lt(2)]
+    curves = fit_learning_curves(runs, replicates=50)
+    assert curves.replicates["resnet34"] == pytest.approx(np.tile(SLOW, (50, 1)), abs=0.05)
+
+
+def test_several_seeds_at_too_few_sizes_have_no_interval():
+    runs = runs_on(SLOW, FAST, noise=0.001, seeds=3)
+    runs = runs[runs["images_per_class"].ge(20) | runs["seed"].eq(0)]
+    curves = fit_learning_curves(runs, replicates=50)
+    assert curve_table(curves)[["low", "high"]].isna().all(axis=None)
+
+
 @pytest.mark.parametrize("models", [("resnet34",), ("resnet34", "ubc_resnet34")])
 def test_too_few_sizes_or_models_save_nothing(models):
     sizes = SIZES if len(models) == 1 else SIZES[:3]

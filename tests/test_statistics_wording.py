@@ -93,7 +93,7 @@ def saved(resnet34, ubc_resnet34):
 def test_images_saved_are_told_at_the_largest_size_known():
     text = tell_saved(saved((0.85, 0.4, 0.5), (0.85, 0.2, 0.5))).data
     assert "with 16 images per class, 0.80, ResNet34 needs **4.00** times as many" in text
-    assert "one seed cannot say how sure that is" in text
+    assert "too few seeds to say how sure that is" in text
 
 
 def test_curves_that_share_no_accuracy_determine_nothing():

@@ -24,8 +24,8 @@ class LearningCurves:
 
     sizes: images per class that the study trained on, ascending. fitted: (3,), the parameters a, b
     and c for the means over seeds. replicates: (replicates, 3), for seeds drawn with replacement,
-    the same in both models; no rows with a single seed. A model with fewer than four sizes is
-    absent.
+    the same in both models; no rows unless four sizes have several seeds. A model with fewer than
+    four sizes is absent.
     """
 
     sizes: np.ndarray
@@ -43,15 +43,16 @@ def fit_learning_curves(
 ) -> LearningCurves:
     """Fit a learning curve to each model, weighted by its seeds, and again to resampled seeds.
 
-    Least squares within 0 ≤ a, b ≤ 1 and 0.01 ≤ c ≤ 3, so that no curve falls. runs: see
-    `Runs.runs`; InputError where `check_runs` refuses them.
+    Least squares within 0 ≤ a, b ≤ 1 and 0.01 ≤ c ≤ 3, so that no curve falls. Seeds are drawn
+    among those that have the same runs, so that every draw has all sizes. runs: see `Runs.runs`;
+    InputError where `check_runs` refuses them.
 
     Source: Cortes et al., Learning curves: asymptotic values and rate of convergence, NIPS 6
     (1993); Mukherjee et al., J. Comput. Biol. 10 (2003) 119–142.
     """
     wide = accuracy_by_seed(runs).drop(columns=DIFFERENCE, errors="ignore")
     seeds = wide.index.unique("seed")
-    drawn = generator(seed, "bootstrap").integers(len(seeds), size=(replicates, len(seeds)))
+    drawn = _seeds_drawn(wide, replicates, generator(seed, "bootstrap"))
     # Few seeds give few different draws, and a fit takes milliseconds.
     different, draw = np.unique(np.sort(drawn, axis=1), axis=0, return_inverse=True)
     fitted, refitted = {}, {}
@@ -62,7 +63,7 @@ def fit_learning_curves(
         sizes, values = by_seed.columns.to_numpy(float), by_seed.to_numpy()
         fitted[model] = _fit(sizes, values, START)
         refitted[model] = np.empty((0, len(START)))
-        if len(seeds) > 1:
+        if (by_seed.count() > 1).sum() > len(START):
             again = [_fit(sizes, values[rows], fitted[model]) for rows in different]
             refitted[model] = np.array(again)[draw]
     return LearningCurves(np.sort(runs["images_per_class"].unique()), fitted, refitted)
@@ -118,6 +119,16 @@ def images_saved(curves: LearningCurves) -> pd.DataFrame:
             "not_below": np.where(needed == np.inf, sizes[-1] / sizes, np.nan),
             "not_above": np.where(needed == 0, sizes[0] / sizes, np.nan),
         }
+    )
+
+
+def _seeds_drawn(wide: pd.DataFrame, replicates: int, rng: np.random.Generator) -> np.ndarray:
+    """Places of seeds, (replicates, seeds): with replacement, among seeds with the same runs."""
+    there = wide.notna().unstack("images_per_class", fill_value=False)
+    there = there.reindex(wide.index.unique("seed"))
+    groups = [np.array(places) for places in there.groupby(list(there)).indices.values()]
+    return np.hstack(
+        [group[rng.integers(len(group), size=(replicates, len(group)))] for group in groups]
     )
 
 

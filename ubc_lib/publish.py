@@ -12,7 +12,7 @@ from ubc_lib.errors import InputError
 from ubc_lib.figures import accuracy_against_images
 from ubc_lib.files import atomic_path
 from ubc_lib.results import PUBLISHED_RECORDS, load_runs, publish_records, write_table
-from ubc_lib.study import Study
+from ubc_lib.study import ROOT, Study
 from ubc_lib.style import use_book_style
 from ubc_lib.summary import read_summary
 from ubc_lib.widget_state import forget_unshown_widgets
@@ -65,13 +65,16 @@ def _publish_runs(study: Study, runs: pd.DataFrame) -> None:
 
 
 def forget_machine(notebook: nbformat.NotebookNode) -> None:
-    """Take out, in place, what papermill notes of this machine: paths, and the cohort's folder."""
+    """Take out, in place, what a notebook says of this machine: paths, and the cohort's folder."""
     notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:
         cell.metadata.pop("papermill", None)
         if "injected-parameters" in cell.metadata.get("tags", []):
             lines = cell.source.splitlines()
             cell.source = "\n".join(line for line in lines if not line.startswith("cohort_root"))
+        for output in cell.get("outputs", []):
+            if output.output_type == "stream":  # a warning names the file that it comes from
+                output.text = output.text.replace(f"{ROOT}/", "")
 
 
 def withhold_patient_images(notebook: nbformat.NotebookNode) -> None:

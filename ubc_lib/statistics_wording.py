@@ -91,7 +91,7 @@ def tell_saved(table: pd.DataFrame) -> Markdown:
         + (
             "a dash is an end beyond the sizes trained."
             if several
-            else "one seed cannot say how sure that is."
+            else "there are too few seeds to say how sure that is."
         )
     )
 
