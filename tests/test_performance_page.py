@@ -90,6 +90,7 @@ def test_machines_are_not_mixed():
     table = run_table(both.assign(start_up_seconds=1.0, peak_memory_mb=1.0))
     shown = table.groupby("Machine")["25 per class"].unique().explode().tolist()
     assert shown == ["1.0 (1)", "3.0 (1)"]
+    assert table["Machine"].unique().tolist() == ["one", "other"]
 
 
 def test_the_page_says_that_no_gpu_was_measured_until_one_was():

@@ -130,7 +130,8 @@ def _by_images(table: pd.DataFrame, rows: list[str]) -> pd.DataFrame:
     wide = table.pivot(index=rows, columns="images_per_class", values="shown").sort_index()
     wide = wide.fillna("").rename(columns="{} per class".format).rename_axis(columns=None)
     names = {"image_size": "pixels"}
-    wide = wide.reset_index().assign(model=lambda shown: shown["model"].map(MODEL_LABELS))
+    wide = wide.reset_index().replace({"model": MODEL_LABELS})
+    wide["machine"] = wide["machine"].str.replace(r"CPU \((.*), .* thread.*", r"\1", regex=True)
     return wide.rename(columns=lambda name: names.get(name, name).capitalize())
 
 
