@@ -121,8 +121,9 @@ def run_table(engine: pd.DataFrame) -> pd.DataFrame:
     others = engine.assign(loop=engine["engine"].replace("ubc_lib", "this library")).groupby(rows)
     start_up = others["start_up_seconds"].median().map("{:.0f}".format)
     memory = others["peak_memory_mb"].max().map("{:.0f}".format)
-    shown = _by_images(table, rows)
-    return shown.assign(**{"Start-up, s": start_up.array, "Peak memory, MB": memory.array})
+    extra = {"Start-up, s": start_up, "Peak memory, MB": memory}
+    extra |= {"Repeats": others["repeat"].nunique()}
+    return _by_images(table, rows).assign(**{name: one.array for name, one in extra.items()})
 
 
 def _by_images(table: pd.DataFrame, rows: list[str]) -> pd.DataFrame:
@@ -131,8 +132,12 @@ def _by_images(table: pd.DataFrame, rows: list[str]) -> pd.DataFrame:
     wide = wide.fillna("").rename(columns="{} per class".format).rename_axis(columns=None)
     names = {"image_size": "pixels"}
     wide = wide.reset_index().replace({"model": MODEL_LABELS})
-    wide["machine"] = wide["machine"].str.replace(r"CPU \((.*), .* thread.*", r"\1", regex=True)
+    wide["machine"] = _short(wide["machine"])
     return wide.rename(columns=lambda name: names.get(name, name).capitalize())
+
+
+def _short(machines: pd.Series) -> pd.Series:
+    return machines.str.replace(r"CPU \((.*), .* thread.*", r"\1", regex=True)
 
 
 def machine_table(machines: pd.DataFrame) -> pd.DataFrame:
@@ -147,6 +152,7 @@ def precision_table(precision: pd.DataFrame) -> pd.DataFrame:
     """Paired comparisons in the words of the page."""
     return pd.DataFrame(
         {
+            "Machine": _short(precision["machine"]),
             "Compared": precision["compared"],
             "Model": precision["model"].map(MODEL_LABELS),
             "Measure": precision["metric"].replace({"dice": "Dice"}),
