@@ -1,6 +1,14 @@
 """The verdict in words: the answer first, then every claim with every study held against it."""
 
-from ubc_lib.claims import CANNOT_TELL, CLAIMS, Claim, Evidence, Judgement
+from ubc_lib.claims import (
+    CANNOT_TELL,
+    CLAIMS,
+    NOT_REPRODUCED,
+    REPRODUCED,
+    Claim,
+    Evidence,
+    Judgement,
+)
 from ubc_lib.quotes import interval_text, quoted, verdict
 
 WHOLE_SLICES = "make study STUDY=brats2019 COHORT_ROOT=…/MICCAI_BraTS_2019_Data_Training"
@@ -53,7 +61,7 @@ def _answer(evidence: list[Evidence]) -> str:
     sentences = [
         f"**On {one['cohort']}, the claim is: {verdict(one)}.** {_measured(one)}" for one in shown
     ]
-    if len({verdict(one) for one in shown}) > 1:
+    if {verdict(one) for one in shown} >= {REPRODUCED, NOT_REPRODUCED}:
         sentences.append("Real patients and phantoms do not give the same answer.")
     if not any(one["whole_slices"] for one in real):
         sentences.append(
