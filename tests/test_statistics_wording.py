@@ -61,14 +61,14 @@ def test_differences_are_counted_by_the_side_of_zero():
     assert "lies above zero at 3 and below it at 0 of 3 sizes" in text
     assert "Of 6 pairs of runs, 6 show a difference of 0.10 or more" in text
     assert "At 8 images per class both models of a pair give the same answer to 60%" in text
-    assert "no partner" not in text
+    assert "without a partner" not in text
 
 
 def test_runs_without_partner_are_mentioned():
     table = random_predictions(seeds=(0, 1))
     table = table[~(table["model"].eq("resnet34") & table["seed"].eq(1))]
     text = tell_comparison(compare_models(table)).data
-    assert "3 runs have no partner" in text
+    assert "without a partner of the other model, left out: 3" in text
     assert "With one seed to a size" in text
 
 

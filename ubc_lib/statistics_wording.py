@@ -69,7 +69,7 @@ def tell_comparison(table: pd.DataFrame) -> Markdown:
         f"same answer to {largest['same_answers']:.0%} of the slices."
     )
     if unpaired := table["unpaired"].sum():
-        sentences.append(f"{unpaired} runs have no partner of the other model and are left out.")
+        sentences.append(f"Runs without a partner of the other model, left out: {unpaired}.")
     return Markdown(" ".join(sentences))
 
 
