@@ -43,7 +43,7 @@ def trained_on(study: Study, parts: dict[str, Runs]) -> pd.DataFrame:
     longer = [one.name for one in parts_of(study) if study.stop_at_plateau > one.stop_at_plateau]
     reported = ["epochs_run", "accuracy", "dice"]
     tables = [pd.DataFrame(columns=[*KEYS, *reported])]
-    for results in (parts[name] for name in longer if name in parts and study.name in parts):
+    for results in (parts[name] for name in longer if name in parts):
         last = results.evaluations.groupby(KEYS).tail(EVALUATIONS_AVERAGED)
         ended = last.groupby(KEYS)[["accuracy", "dice"]].mean().add_suffix("_at_end")
         same = results.runs.set_index(KEYS)[reported].add_suffix("_same_rule")

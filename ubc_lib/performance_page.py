@@ -77,7 +77,7 @@ def target_table(speed: pd.DataFrame) -> pd.DataFrame:
 
     def text(row: pd.Series) -> str:
         ratio = row["ratio"]
-        if is_gpu(pd.Series(row["machine"])).item():
+        if is_gpu(row["machine"]):
             return f"{ratio:.2f}"
         wanted = FP32_TARGET
         if row["precision"] == "bf16":
@@ -113,12 +113,12 @@ def rate_table(speed: pd.DataFrame) -> pd.DataFrame:
 
 def run_table(engine: pd.DataFrame) -> pd.DataFrame:
     """Seconds per run and its epochs, memory and start-up, in the words of the page."""
-    cells = engine.groupby([*CELL, "engine"])
+    engine = engine.assign(loop=engine["engine"].replace("ubc_lib", "this library"))
+    rows = ["machine", "model", "image_size", "loop"]
+    others = engine.groupby(rows)
+    cells = engine.groupby([*rows, "images_per_class"])
     table = cells[["run_seconds", "epochs"]].median().reset_index()
     table["shown"] = [f"{row.run_seconds:.1f} ({row.epochs:.0f})" for row in table.itertuples()]
-    table["loop"] = table["engine"].replace("ubc_lib", "this library")
-    rows = ["machine", "model", "image_size", "loop"]
-    others = engine.assign(loop=engine["engine"].replace("ubc_lib", "this library")).groupby(rows)
     start_up = others["start_up_seconds"].median().map("{:.0f}".format)
     memory = others["peak_memory_mb"].max().map("{:.0f}".format)
     extra = {"Start-up, s": start_up, "Peak memory, MB": memory}
@@ -167,7 +167,7 @@ def precision_table(precision: pd.DataFrame) -> pd.DataFrame:
 
 def gpu_text(engine: pd.DataFrame, paper: pd.DataFrame) -> str:
     """Markdown that says which GPU was measured, and how long the paper's study took on it."""
-    if not is_gpu(engine["machine"]).any():
+    if not any(map(is_gpu, engine["machine"])):
         return (
             "**No GPU has been measured yet.** The code for it is there and has not run on one: "
             "`benchmarks/gpu.sh` measures it.\n"
@@ -181,9 +181,9 @@ def gpu_text(engine: pd.DataFrame, paper: pd.DataFrame) -> str:
     return "\n".join(sentences) + "\n"
 
 
-def is_gpu(machines: pd.Series) -> pd.Series:
-    """Which names of machines are those of GPUs."""
-    return ~machines.str.startswith("CPU")
+def is_gpu(machine: str) -> bool:
+    """Whether the name of a machine is that of a GPU."""
+    return not machine.startswith("CPU")
 
 
 def epoch_figure(engine: pd.DataFrame) -> Figure:

@@ -127,8 +127,8 @@ def load_runs(study: Study) -> Runs:
 
 
 def load_parts(study: Study) -> dict[str, Runs]:
-    """The runs of a study, and of those that belong to it, by name; none of those without runs."""
-    return {one.name: load_runs(one) for one in [study, *parts_of(study)] if has_runs(one)}
+    """The runs of a study, and of its parts that have any, by name; errors as of `load_runs`."""
+    return {one.name: load_runs(one) for one in [study, *filter(has_runs, parts_of(study))]}
 
 
 def has_runs(study: Study) -> bool:
