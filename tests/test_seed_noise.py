@@ -86,7 +86,8 @@ class TestVarianceSplit:
 class TestSources:
     def test_runs_are_told_apart_by_what_their_seeds_change(self):
         study = Study.load("lesion_crops")
-        names = [study.name, *(f"{study.name}_{source}" for source in ("initialisation", "subset"))]
+        parts = ("initialisation", "subset", "to_the_end")  # the last one's seeds change all three
+        names = [study.name, *(f"{study.name}_{part}" for part in parts)]
         parts = {name: some_runs(seeds=(number,)) for number, name in enumerate(names)}
         seeds = {
             source: runs["seed"].unique().tolist()

@@ -35,14 +35,11 @@ def runs_by_source(study: Study, parts: dict[str, Runs]) -> dict[str, pd.DataFra
 
     parts: see `load_parts`.
     """
-    varied = {one.name: one.varied for one in [study, *parts_of(study)]}
-    everything = tuple(study.drawn_by(0))
-    sources = {("initialisation",): "initialisation", ("subset",): "subset", everything: "split"}
-    return {
-        sources[varied[name]]: results.runs
-        for name, results in parts.items()
-        if varied[name] in sources
-    }
+    tables = {"split": parts[study.name].runs} if len(study.varied) == len(SOURCES) else {}
+    for part in parts_of(study):
+        if part.name in parts and part.varied in {("initialisation",), ("subset",)}:
+            tables[part.varied[0]] = parts[part.name].runs
+    return tables
 
 
 def variance_split(
