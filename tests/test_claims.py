@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -141,6 +142,32 @@ def test_the_mask_helps_localisation_if_whole_slices_gain_more_than_boxes(whole,
     ]
     assert localisation(studies).verdict == verdict
     assert localisation(studies[:1]).measured == "not run"
+
+
+@pytest.mark.parametrize(
+    ("over_patients", "over_seeds", "seeds", "said"),
+    [
+        ((0.1, 0.3), (0.05, 0.35), 5, "+0.20 [+0.05,\u00a0+0.35] | used |"),
+        ((0.1, 0.3), (-0.05, 0.45), 5, "| cannot tell |"),
+        ((0.1, 0.3), (np.nan, np.nan), 1, "+0.20 [+0.10,\u00a0+0.30] | cannot tell |"),
+        ((-0.3, -0.1), (-0.3, -0.1), 5, "| not used |"),
+    ],
+)
+def test_a_shortcut_is_used_where_both_intervals_of_its_gain_lie_above_zero(
+    over_patients, over_seeds, seeds, said
+):
+    row = {"model": "resnet34", "images_per_class": 19, "seeds": seeds}
+    row |= {"independent": 0.6, "tied": 0.8, "difference": 0.2}
+    ends = ("low", "high", "seeds_low", "seeds_high")
+    row |= dict(zip(ends, over_patients + over_seeds, strict=True))
+    page = verdict_page([Evidence(summary_of(), {"shortcut": pd.DataFrame([row])})])
+    assert "| ResNet34 | 19 | 0.60 | 0.80 |" in page
+    assert said in page
+
+
+def test_a_shortcut_that_no_study_measured_is_said_to_be_not_run():
+    section = verdict_page([evidence()]).partition("gives the grade away worth?")[2]
+    assert "Measured: not run." in section
 
 
 def test_the_page_opens_with_the_answer_for_real_patients_and_says_when_phantoms_differ():

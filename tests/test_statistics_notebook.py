@@ -24,6 +24,7 @@ TABLES = {
     "reliability",
     "seed_noise",
     "shapes",
+    "shortcut",
     "trained_on",
 }
 

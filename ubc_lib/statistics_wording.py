@@ -14,7 +14,8 @@ def show_statistics(
     """A table with its intervals in brackets, or where it has no rows the sentence `nothing`.
 
     label: what a reader hears. intervals: the columns of numbers that have an interval, with the
-    prefix of its two columns ("" for low and high). Columns p and ..._p are p-values.
+    prefix of its two columns ("" for low and high). Columns p and ..._p are p-values; seeds_low
+    and seeds_high become the interval of `difference` over seeds.
     """
     if table.empty:
         return Markdown(nothing)
@@ -23,6 +24,10 @@ def show_statistics(
         ends = [f"{prefix}_{end}".lstrip("_") for end in ("low", "high")]
         lines[name] = [estimate_text(*numbers) for numbers in table[[name, *ends]].to_numpy()]
         lines = lines.drop(columns=ends)
+    if "seeds_low" in lines:
+        over_seeds = _bracket(table, "seeds_low", "seeds_high")
+        lines = lines.drop(columns=["seeds_low", "seeds_high"])
+        lines.insert(lines.columns.get_loc("difference") + 1, "over_seeds", over_seeds)
     for name in lines.columns:
         if name == "p" or name.endswith("_p"):
             lines[name] = lines[name].map(p_text)
@@ -32,11 +37,8 @@ def show_statistics(
 
 def show_comparison(table: pd.DataFrame) -> HTML | Markdown:
     """Accuracies, difference and p-values by size. table: see `comparison.compare_models`."""
-    shown = table.assign(over_seeds=_bracket(table, "seeds_low", "seeds_high"))
-    shown = shown.drop(columns=["unpaired", "patients", "slices", "seeds_low", "seeds_high"])
-    shown.insert(shown.columns.get_loc("difference") + 1, "over_seeds", shown.pop("over_seeds"))
     return show_statistics(
-        shown.dropna(subset="difference"),
+        table.drop(columns=["unpaired", "patients", "slices"]).dropna(subset="difference"),
         "Differences between the models at each size",
         {"difference": ""},
         nothing="Nothing to compare: no size has runs of both models.",
