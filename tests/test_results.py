@@ -53,6 +53,15 @@ def test_a_damaged_or_altered_record_is_named_and_never_used(finished, spoil):
         load_runs(finished)
 
 
+@pytest.mark.parametrize("name", ["commit", "date", "precision"])
+def test_a_record_whose_origin_is_markup_is_refused_although_its_checksum_fits(finished, name):
+    record = made_record(finished)
+    record["provenance"][name] = "`<b>`"
+    write_record(record_path(finished, "resnet34", 2, 0), record)
+    with pytest.raises(InputError, match=rf"provenance\.{name}.*Delete it to run it again"):
+        load_runs(finished)
+
+
 def test_a_record_that_cannot_be_written_leaves_the_earlier_one(tmp_path):
     path = tmp_path / "record.json"
     write_record(path, made_record(tiny_study()))
