@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import html
+import io
 import re
 
 import numpy as np
@@ -14,6 +15,8 @@ from tests.conftest import tiny_study, write_nifti
 from tests.result_samples import some_slices
 from ubc_lib.cohort import read_manifest
 from ubc_lib.errors import InputError
+from ubc_lib.figures import lesion_areas
+from ubc_lib.pictures import response_grid, slice_grid
 from ubc_lib.study import ROOT
 from ubc_lib.tables import sites
 from ubc_lib.volumes import read_volume
@@ -72,6 +75,22 @@ def test_sentences_show_names_as_text(hostile):
 def test_names_are_no_markup(hostile):
     hostile = dataclasses.replace(hostile, left_out=("[a](javascript:alert(1))",))
     assert r"\[a\]\(javascript:alert\(1\)\)" in membership(tiny_study(), hostile).data
+
+
+def test_figures_show_names_as_text_and_set_no_formula():
+    slices = some_slices()
+    slices.table["label"] = slices.table["label"] + r"$\nothing$" + SCRIPT
+    answers = slices.table.assign(probability=0.9)
+    rows = np.arange(2)
+    for figure in (
+        slice_grid(slices, rows),
+        response_grid(slices, rows, slices.masks[rows], answers),
+        lesion_areas(slices.table),
+    ):
+        drawn = io.StringIO()
+        figure.savefig(drawn, format="svg")
+        assert r"HGG$\nothing$&lt;script&gt;" in drawn.getvalue()
+        assert "<script" not in drawn.getvalue()
 
 
 def test_widgets_show_names_as_text(hostile):
