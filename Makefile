@@ -44,8 +44,8 @@ bench: $(ENV) ## measure the engine against the reference loop (15 minutes on a 
 publish: $(ENV) ## copy the results of STUDY to data/results, without pictures of real patients
 	@python -m ubc_lib.publish "$(or $(STUDY),quick)" "$(SET)"
 
-restore: ## copy the committed records of STUDY to data/runs, to continue them
-	@$(PYTHON) -m zipfile -e "data/results/$(STUDY)/records.zip" "data/runs/$(STUDY)/records"
+restore: $(ENV) ## copy the committed records of STUDY to data/runs, to continue them
+	@python -m ubc_lib.restore "$(or $(STUDY),quick)" "$(SET)"
 
 lock: $(ENV) ## choose the newest versions within the ranges of pyproject.toml
 	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --upgrade \

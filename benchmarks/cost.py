@@ -9,23 +9,30 @@ import argparse
 import time
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 import yaml
 
-from ubc_lib.cost import RATES, WORK, fit_rates, job_seconds, predict_seconds, read_rates, work
+from ubc_lib.cost import (
+    ERRORS,
+    RATES,
+    WORK,
+    fit_rates,
+    predict_seconds,
+    read_rates,
+    study_hours,
+    work,
+)
 from ubc_lib.device import cpu_threads
 from ubc_lib.models import build_model
 from ubc_lib.study import MODEL_NAMES, ROOT, Study
 from ubc_lib.training import Examples, fit
 
 MEASURED = Path(__file__).with_suffix(".csv")
-ERRORS, HOURS = RATES.with_name("errors.csv"), RATES.with_name("hours.csv")
+HOURS = RATES.with_name("hours.csv")
 GRID = [(64, 2), (64, 25), (128, 2), (128, 25), (192, 10), (224, 2), (224, 25)]
 EPOCHS, N_TEST = 2, 40
 LEAST_FACTOR = 2.0  # another machine's core may be half as fast
-MACHINES = (1, 4, 16, 64)
 
 
 def measure() -> pd.DataFrame:
@@ -108,24 +115,9 @@ def hours(rates: pd.DataFrame) -> pd.DataFrame:
             update={"seeds": tuple(range(200)), "image_size": 64}
         ),
     }
-    rows = []
-    for name, study in studies.items():
-        jobs = [
-            job_seconds(study, model, study.sizes_of(seed), rates)
-            for model in study.models
-            for seed in study.all_seeds
-        ]
-        on = {f"{n} at once": _makespan(jobs, n) / 3600 for n in MACHINES}
-        rows.append({"study": name, "jobs": len(jobs), "longest job": max(jobs) / 3600, **on})
-    return pd.DataFrame(rows)
-
-
-def _makespan(jobs: list[float], machines: int) -> float:
-    """Seconds until the last job ends, longest first, each on the machine that is free first."""
-    busy = np.zeros(machines)
-    for seconds in sorted(jobs, reverse=True):
-        busy[busy.argmin()] += seconds
-    return float(busy.max())
+    return pd.DataFrame(
+        {"study": name, **study_hours(study, rates)} for name, study in studies.items()
+    )
 
 
 def _noise(count: int, side: int) -> Examples:

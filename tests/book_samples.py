@@ -13,12 +13,16 @@ import pytest
 from ipywidgets.embed import dependency_state, embed_data
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from tests.conftest import tiny_study
 from tests.result_samples import some_runs
 from ubc_lib.book import build
 from ubc_lib.slices import Slices
 from ubc_lib.study import ROOT
 from ubc_lib.widgets import slice_explorer, training_explorer
+from ubc_lib.wording import membership, show
 
+# A name that is a script, and that is evaluated where it is taken for a template: 7 * 191 is 1337.
+HOSTILE = "</script><script>alert(1)</script>{{ 7 * 191 }}"
 PYTHON = {"language_info": {"name": "python", "pygments_lexer": "ipython3"}}
 SVG = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="400" height="300" viewBox="0 0 400 300">'
@@ -60,7 +64,7 @@ def summary_of(study: str = "tiny", **changes) -> dict:
     }
 
 
-def write_study(folder: Path, **changes) -> Path:
+def write_study(folder: Path, patient: str = "two", **changes) -> Path:
     """Write a study folder, as a run leaves it; `changes` go into its summary."""
     summary = summary_of(folder.name, **changes)
     pages = {
@@ -82,7 +86,7 @@ def write_study(folder: Path, **changes) -> Path:
         preparing = [new_code_cell("import this"), new_code_cell("study = 1")]
         notebook = new_notebook(cells=[first, *preparing, *cells], metadata=PYTHON)
         nbformat.write(notebook, folder / "notebooks" / f"{stem}.ipynb")
-    nbformat.write(explorer(), folder / "notebooks" / "05_explorer.ipynb")
+    nbformat.write(explorer(patient), folder / "notebooks" / "05_explorer.ipynb")
     (folder / "tables" / "table_3.csv").write_text("model,accuracy\nresnet34,0.7012\n")
     (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
     return folder
@@ -96,25 +100,31 @@ def picture_cell(name: str, kind: str, data: str):
 
 
 @functools.cache
-def explorer():
-    """An executed notebook with both explorers: two patients with two slices each, four runs."""
+def explorer(patient: str):
+    """An executed notebook with both explorers: two patients with two slices each, four runs.
+
+    patient: the second one's name, which a table and a sentence show besides.
+    """
     table = pd.DataFrame(
         {
-            "patient": ["one", "one", "two", "two"],
+            "patient": ["one", "one", patient, patient],
             "label": ["HGG", "HGG", "LGG", "LGG"],
             "target": [1, 1, 0, 0],
             "slice_index": [70, 71, 80, 81],
         }
     )
     images = np.random.default_rng(0).normal(size=(4, 32, 32)).astype(np.float32)
-    slices = Slices(images, images > 1, table, left_out=(), fingerprint="feed")
+    slices = Slices(images, images > 1, table, left_out=(patient,), fingerprint="feed")
     results = some_runs(sizes=(1, 2), seeds=(0, 1))
     shown = [
         slice_explorer(slices, np.arange(4)),
         training_explorer(results.history, results.evaluations, results.runs),
     ]
     state = embed_data(shown, state=dependency_state(shown))["manager_state"]
-    outputs = [new_output("display_data", one._repr_mimebundle_()) for one in shown]
+    bundles = [one._repr_mimebundle_() for one in shown]
+    bundles.append({"text/html": show(table, patient).data})
+    bundles.append({"text/markdown": membership(tiny_study(), slices).data})
+    outputs = [new_output("display_data", bundle) for bundle in bundles]
     cells = [new_code_cell("explore()", outputs=[output]) for output in outputs]
     return new_notebook(
         cells=[new_markdown_cell("# Explorer"), *cells],
@@ -135,12 +145,16 @@ def book_project(folder: Path) -> Path:
 
 @functools.cache
 def built_book() -> Path:
-    """The folder of a book of two studies, built once for all tests and removed at their end."""
+    """The folder of a book of two studies, built once for all tests and removed at their end.
+
+    Wherever the second study's records and cohort name something, they name it `HOSTILE`.
+    """
     folder = tempfile.TemporaryDirectory()
     atexit.register(folder.cleanup)
     data = Path(folder.name, "data")
-    for study in ("first", "second"):
-        write_study(data / "results" / study)
+    write_study(data / "results" / "first")
+    texts = dict.fromkeys(["title", "cohort", "device", "precision", "fingerprint"], HOSTILE)
+    write_study(data / "results" / "second", patient=HOSTILE, **texts)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("UBC_DATA", str(data))
         return build(root=book_project(Path(folder.name, "project"))).parent

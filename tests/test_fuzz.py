@@ -12,6 +12,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +23,7 @@ from ubc_lib.errors import InputError
 from ubc_lib.results import check_record, read_record, tidy, write_record
 from ubc_lib.slices import patient_slices
 from ubc_lib.study import Study, _read_yaml, parse_settings
+from ubc_lib.training import Progress, _resume, _save
 from ubc_lib.volumes import read_volume
 
 fuzzed = settings(
@@ -210,3 +212,14 @@ def test_record_of_any_bytes(folder, data):
     path.write_bytes(data.draw(st.one_of(st.just(spoiled(data, text)), st.binary(max_size=99))))
     found = reads_or_refuses(read_record, path)
     assert found is None or found == whole
+
+
+@fuzzed
+@given(data=st.data())
+def test_checkpoint_of_any_bytes(folder, data):
+    model, path = torch.nn.Linear(2, 2), folder / "run.pt"
+    optimizer = torch.optim.Adam(model.parameters())
+    _save(path, "x", model, optimizer, Progress([{"epoch": 1, "loss": 0.5}]))
+    whole = path.read_bytes()
+    path.write_bytes(data.draw(st.one_of(st.just(spoiled(data, whole)), st.binary(max_size=99))))
+    reads_or_refuses(_resume, path, "x", model, optimizer)

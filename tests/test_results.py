@@ -1,22 +1,29 @@
 import json
+import pickle
 import shutil
 import zipfile
 from dataclasses import fields
 
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import save
 
 from tests.conftest import tiny_study
 from tests.records import complete, made_record, record_all
 from ubc_lib.errors import InputError
+from ubc_lib.models import build_model
 from ubc_lib.publish import publish
 from ubc_lib.results import (
     LARGEST_RECORD,
     Runs,
     load_runs,
+    load_weights,
     read_record,
     record_path,
+    save_weights,
     tidy,
+    weights_path,
     write_record,
     write_tables,
 )
@@ -50,6 +57,15 @@ def test_a_damaged_or_altered_record_is_named_and_never_used(finished, spoil):
     path = record_path(finished, "resnet34", 2, 0)
     path.write_text(spoil(path.read_text()))
     with pytest.raises(InputError, match=rf"{path.name}.*Delete it to run it again"):
+        load_runs(finished)
+
+
+@pytest.mark.parametrize("name", ["commit", "date", "precision"])
+def test_a_record_whose_origin_is_markup_is_refused_although_its_checksum_fits(finished, name):
+    record = made_record(finished)
+    record["provenance"][name] = "`<b>`"
+    write_record(record_path(finished, "resnet34", 2, 0), record)
+    with pytest.raises(InputError, match=rf"provenance\.{name}.*Delete it to run it again"):
         load_runs(finished)
 
 
@@ -143,8 +159,11 @@ def test_published_results_read_like_the_runs_they_come_from(finished):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda path: path.write_bytes(path.read_bytes()[:-40]), "archive of records is damaged"),
-        (lambda path: add_zeros(path, LARGEST_RECORD + 1), "zeros.json is too large"),
+        (
+            lambda path: path.write_bytes(path.read_bytes()[:-40]),
+            "records cannot be read",
+        ),
+        (lambda path: add_zeros(path, LARGEST_RECORD + 1), "zeros.json has a place or a size"),
     ],
     ids=["truncated", "a bomb"],
 )
@@ -160,6 +179,26 @@ def test_a_spoilt_archive_of_records_is_refused_unread(finished, spoil, message)
 def add_zeros(path, count: int) -> None:
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("zeros.json", bytes(count))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda whole: whole[:-40],
+        lambda whole: b"\xff" * 8 + whole[8:],
+        lambda whole: save({"of another network": torch.zeros(1)}),
+        lambda whole: pickle.dumps({"weights": 1}),
+    ],
+    ids=["truncated", "a header of 2^64 bytes", "another network's", "a pickle"],
+)
+def test_spoilt_weights_are_named_and_not_used(spoil):
+    study = tiny_study()
+    path = weights_path(study, "resnet34")
+    save_weights(build_model("resnet34", 0), path)
+    assert load_weights(study, "resnet34")
+    path.write_bytes(spoil(path.read_bytes()))
+    with pytest.raises(InputError, match=r"safetensors are damaged.*Delete them"):
+        load_weights(study, "resnet34")
 
 
 def test_an_altered_record_among_the_published_ones_is_named(finished):

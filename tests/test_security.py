@@ -2,16 +2,24 @@
 
 import dataclasses
 import gzip
+import html
+import io
 import re
+import struct
+import tracemalloc
+import zlib
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tests.conftest import tiny_study, write_nifti
+from tests.book_samples import HOSTILE, book_pages, built_book
+from tests.conftest import brain, lesion, tiny_study, write_nifti
 from tests.result_samples import some_slices
 from ubc_lib.cohort import read_manifest
 from ubc_lib.errors import InputError
+from ubc_lib.figures import lesion_areas
+from ubc_lib.pictures import response_grid, slice_grid
 from ubc_lib.study import ROOT
 from ubc_lib.tables import sites
 from ubc_lib.volumes import read_volume
@@ -72,11 +80,35 @@ def test_names_are_no_markup(hostile):
     assert r"\[a\]\(javascript:alert\(1\)\)" in membership(tiny_study(), hostile).data
 
 
+def test_figures_show_names_as_text_and_set_no_formula():
+    slices = some_slices()
+    slices.table["label"] = slices.table["label"] + r"$\nothing$" + SCRIPT
+    answers = slices.table.assign(probability=0.9)
+    rows = np.arange(2)
+    for figure in (
+        slice_grid(slices, rows),
+        response_grid(slices, rows, slices.masks[rows], answers),
+        lesion_areas(slices.table),
+    ):
+        drawn = io.StringIO()
+        figure.savefig(drawn, format="svg")
+        assert r"HGG$\nothing$&lt;script&gt;" in drawn.getvalue()
+        assert "<script" not in drawn.getvalue()
+
+
 def test_widgets_show_names_as_text(hostile):
     explorer = slice_explorer(hostile, np.arange(2))
     pages = [page.value for page in widgets_of(explorer) if hasattr(page, "placeholder")]
     assert any("&lt;script&gt;" in page for page in pages)
     assert not any("<script" in page for page in pages)
+
+
+@pytest.mark.slow
+def test_a_built_book_runs_no_name_as_a_script_nor_as_a_template():
+    pages = {name: (built_book() / name).read_text(encoding="utf-8") for name in book_pages()}
+    assert not [name for name, text in pages.items() if "<script>alert(1)</script>" in text]
+    assert not [name for name, text in pages.items() if "1337" in text]
+    assert html.escape(HOSTILE, quote=False) in pages["studies/second/index.html"]
 
 
 def widgets_of(widget):
@@ -120,11 +152,38 @@ class TestManifest:
             read_manifest(path)
 
 
+def picture_of_zeros(width: int, height: int) -> bytes:
+    """A black PNG with one bit for each pixel, made without a picture in memory."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    packer = zlib.compressobj()
+    rows = [packer.compress(bytes(1 + width // 8)) for _ in range(height)]
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0))
+        + chunk(b"IDAT", b"".join(rows) + packer.flush())
+        + chunk(b"IEND", b"")
+    )
+
+
 class TestBombs:
     """Small files that promise much memory are refused, whatever they promise it as."""
 
+    @pytest.fixture(autouse=True)
+    def little_memory(self):
+        tracemalloc.start()
+        yield
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 2**25
+
     @pytest.mark.parametrize(
-        "shape", [(16384, 16384, 2), (2, 2, 32767), (1, 32767)], ids=["bytes", "depth", "side"]
+        "shape",
+        [(16384, 16384, 2), (10000, 10000, 10000), (2, 2, 32767), (1, 32767)],
+        ids=["bytes", "10^12 voxels", "depth", "side"],
     )
     def test_a_nifti_of_zeros(self, tmp_path, shape):
         path = write_nifti(tmp_path / "bomb.nii.gz", np.zeros((2, 2, 2), np.float64))
@@ -132,4 +191,32 @@ class TestBombs:
         header[40:56] = np.array([len(shape), *shape, *[1] * (7 - len(shape))], "<i2").tobytes()
         path.write_bytes(gzip.compress(bytes(header)))
         with pytest.raises(InputError, match=r"not a volume's|more than the file can hold"):
+            read_volume(path, path, "P")
+
+    @pytest.mark.parametrize("offset", [352 + 2**27, 384], ids=["before the voxels", "over them"])
+    def test_a_nifti_with_an_extension_of_zeros(self, tmp_path, offset):
+        """A header may promise an extension of any length between itself and the voxels."""
+        path = write_nifti(tmp_path / "bomb.nii.gz", brain())
+        nifti = gzip.decompress(path.read_bytes())
+        header = bytearray(nifti[:348])
+        struct.pack_into("<f", header, 108, offset)
+        extension = struct.pack("<4sii24x", b"\1\0\0\0", 2**27, 4)
+        with gzip.open(path, "wb", compresslevel=1) as file:
+            file.write(header + extension + nifti[352:])
+            for _ in range(2**7):
+                file.write(bytes(2**20))
+        if offset == 384:
+            assert read_volume(path, self.mask(tmp_path), "P").image.shape == (10, 24, 24)
+        else:
+            with pytest.raises(InputError, match="more than the file can hold"):
+                read_volume(path, self.mask(tmp_path), "P")
+
+    @staticmethod
+    def mask(folder):
+        return write_nifti(folder / "mask.nii.gz", lesion())
+
+    def test_a_picture_of_one_colour(self, tmp_path):
+        path = tmp_path / "bomb.png"
+        path.write_bytes(picture_of_zeros(16000, 10000))
+        with pytest.raises(InputError, match="pixels"):
             read_volume(path, path, "P")

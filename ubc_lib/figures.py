@@ -15,6 +15,7 @@ from ubc_lib.style import (
     MODEL_COLOURS,
     NEUTRAL,
     WIDTH,
+    literal,
     model_label,
     sequence_colours,
 )
@@ -153,7 +154,8 @@ def lesion_areas(slices: pd.DataFrame) -> Figure:
 
     slices: see `Slices.table`.
     """
-    drawn = slices.assign(area=slices["lesion_area_mm2"] / 100).sort_values("target")
+    area, label = slices["lesion_area_mm2"] / 100, slices["label"].map(literal)
+    drawn = slices.assign(area=area, label=label).sort_values("target")
     classes = drawn.drop_duplicates("target")
     palette = {row.label: CLASS_COLOURS[row.target] for row in classes.itertuples()}
     shared = {"data": drawn, "x": "area", "y": "label", "hue": "label", "legend": False}

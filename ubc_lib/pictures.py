@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from ubc_lib.errors import InputError
 from ubc_lib.slices import Slices
-from ubc_lib.style import LESION_COLOUR, RESPONSE_COLOURS, WIDTH
+from ubc_lib.style import LESION_COLOUR, RESPONSE_COLOURS, WIDTH, literal
 
 
 def example_rows(slices: Slices, rows: np.ndarray, per_class: int) -> np.ndarray:
@@ -78,7 +78,7 @@ def slice_grid(slices: Slices, rows: np.ndarray, masks: bool = False) -> Figure:
             draw_slice(axes, slices.images[row])
             if masks:
                 draw_mask(axes, slices.masks[row])
-        line[0].set_ylabel(label)
+        line[0].set_ylabel(literal(label))
     return figure
 
 
@@ -111,8 +111,8 @@ def response_grid(
         drawn = line[2].imshow(response, cmap=RESPONSE_COLOURS, vmin=0, vmax=1)
         positive = probability[one.patient, one.slice_index]
         answer, confidence = labels[int(positive > 0.5)], max(positive, 1 - positive)
-        line[0].set_title(f"true: {one.label}", loc="left")
-        line[2].set_title(f"model: {answer} {confidence:.2f}", loc="left")
+        line[0].set_title(f"true: {literal(one.label)}", loc="left")
+        line[2].set_title(f"model: {literal(answer)} {confidence:.2f}", loc="left")
     figure.colorbar(
         drawn,
         ax=grid[-1].tolist(),

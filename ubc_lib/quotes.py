@@ -3,6 +3,9 @@
 Everything here takes the dictionary of `summary.json`, so no result is ever typed into a page.
 """
 
+import html
+import re
+
 from ubc_lib import paper
 from ubc_lib.style import MODEL_LABELS
 from ubc_lib.summary import ENOUGH_SEEDS, INTERVAL
@@ -81,7 +84,11 @@ def quoted(summary: dict, folder: str = "") -> dict[str, str]:
     word = verdict(summary)
     reason, reason_ru = FEW_SEEDS if has_few_seeds(summary) else VERDICTS[word]
     scope, scope_ru = SCOPES["synthetic" if summary["cohort_kind"] == "phantom" else "real"]
-    quotes = {key: str(value) for key, value in summary.items() if not isinstance(value, dict)}
+    quotes = {
+        key: plain(value) if isinstance(value, str) else str(value)
+        for key, value in summary.items()
+        if not isinstance(value, dict)
+    }
     quotes |= {
         "commit": f"`{summary['commit']}`",
         "date": summary["date"][:10],
@@ -93,7 +100,7 @@ def quoted(summary: dict, folder: str = "") -> dict[str, str]:
         "reason_ru": reason_ru,
         "scope": scope,
         "scope_ru": scope_ru,
-        "title": f"[{summary['title']}]({folder}index.md)",
+        "title": f"[{quotes['title']}]({folder}index.md)",
         "explorer": f"[the slice explorer]({folder}05_explorer.ipynb)",
         "results": f"[figures and tables]({folder}04_results.ipynb)",
         "figure": _figure(summary, folder),
@@ -105,6 +112,12 @@ def quoted(summary: dict, folder: str = "") -> dict[str, str]:
         quotes[f"dice_{model}"] = ABSENT if dice is None else f"{dice:.2f}"
         quotes[f"parameters_{model}"] = f"{numbers['parameters']:,}" if numbers else ABSENT
     return quotes
+
+
+def plain(text: str) -> str:
+    """A text from a cohort or record as one line of Markdown: no HTML, markup or template."""
+    line = html.escape(" ".join(text.split()), quote=False)
+    return re.sub(r"([\\`*{}\[\]()#+!|~$])", r"\\\1", line)
 
 
 def status_box(summary: dict) -> str:

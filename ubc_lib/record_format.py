@@ -1,12 +1,13 @@
 """What the record of a run must hold; it may come from anyone, so nothing is taken on trust."""
 
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ubc_lib.errors import InputError
 
 Numbers = list[float | None]
+Word = Annotated[str, Field(pattern=r"^[\w.:+-]*$")]  # pages print it as it stands
 
 
 class _Part(BaseModel):
@@ -33,9 +34,9 @@ class _Run(_Part):
 
 class _Provenance(_Part):
     device: str
-    precision: str
-    commit: str
-    date: str
+    precision: Word
+    commit: Word
+    date: Word
 
 
 class _Result(_Part):

@@ -4,7 +4,8 @@ import hashlib
 import json
 import sys
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,7 +118,8 @@ def load_runs(study: Study) -> Runs:
     ran, published = study.run_folder / "records", study.results_folder / PUBLISHED_RECORDS
     records = _records(study, sorted(ran.glob("*.json")))
     if not records and published.is_file():
-        records = _published_records(study, published)
+        with open_records(published) as entries:
+            records = _records(study, entries)
     if not records:
         raise InputError(
             f"Study {study.name} has no results yet in {ran.parent} or {published.parent}. "
@@ -148,16 +150,22 @@ def _records(study: Study, paths: Iterable[Path | zipfile.Path]) -> list[dict]:
     return records
 
 
-def _published_records(study: Study, path: Path) -> list[dict]:
-    advice = f"Take {path} from the repository again, or run: make study STUDY={study.name}"
+@contextmanager
+def open_records(path: Path) -> Iterator[list[zipfile.Path]]:
+    """The records in an archive of them, to read while it is open.
+
+    Raises InputError where it is damaged or not there, or holds what cannot be a record.
+    """
+    advice = "Take the archive from the repository again, or run the study anew."
     try:
         with zipfile.ZipFile(path) as archive:
             for entry in archive.infolist():
-                if entry.file_size > LARGEST_RECORD:
-                    raise InputError(f"{entry.filename} is too large for a record. {advice}")
-            return _records(study, sorted(zipfile.Path(archive).iterdir(), key=str))
-    except (OSError, zipfile.BadZipFile) as error:
-        raise InputError(f"The archive of records is damaged ({error}). {advice}") from error
+                if "/" in entry.filename or entry.file_size > LARGEST_RECORD:
+                    what = f"{path}: {entry.filename} has a place or a size that no record has"
+                    raise InputError(f"{what}. {advice}")
+            yield sorted(zipfile.Path(archive).iterdir(), key=str)
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
+        raise InputError(f"The archive of records cannot be read ({error}). {advice}") from error
 
 
 def publish_records(study: Study, path: Path) -> None:
@@ -233,12 +241,22 @@ def save_weights(network: nn.Module, path: Path) -> None:
 
 
 def load_weights(study: Study, model: str) -> nn.Module | None:
-    """The trained network of a model's largest run of the first seed; None where none is kept."""
+    """The trained network of a model's largest run of the first seed; None where none is kept.
+
+    Raises InputError where the file is damaged, or of another network.
+    """
     path = weights_path(study, model)
     if not path.is_file():
         return None
     network = build_model(model, seed=0)
-    network.load_state_dict(load_file(path))
+    try:
+        network.load_state_dict(load_file(path))
+    except Exception as error:  # whatever a parser makes of damaged bytes
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"The weights {path} are damaged ({reason}). Delete them; pages then show no responses "
+            "until the record beside them is deleted, too, and its run repeated."
+        ) from error
     return network.eval()
 
 

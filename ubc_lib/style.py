@@ -58,6 +58,11 @@ def model_label(model: str) -> str:
     return MODEL_LABELS[model]
 
 
+def literal(name: str) -> str:
+    """A name from a cohort as a text of a figure, in which a dollar begins no formula."""
+    return name.replace("$", r"\$")
+
+
 def sequence_colours(n: int) -> list[tuple[float, float, float]]:
     """n colours for an ordered quantity such as the number of images, light (few) to dark."""
     return sns.color_palette("crest", n)

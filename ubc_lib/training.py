@@ -217,20 +217,20 @@ def _resume(path: Path | None, identity: str, model, optimizer) -> Progress:
     device = next(model.parameters()).device
     if path is None or not path.is_file():
         return Progress()
+    absent = dict.fromkeys(Prediction.__dataclass_fields__)
     try:
         state = torch.load(path, map_location=device, weights_only=True)
         if (state.get("format"), state["identity"]) != (CHECKPOINT_FORMAT, identity):
             return Progress()
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
+        predictions = {
+            epoch: Prediction(**absent | {name: v.cpu().numpy() for name, v in values.items()})
+            for epoch, values in state["predictions"].items()
+        }
+        return Progress(state["history"], predictions)
     except Exception as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).partition("\n")[0]
         raise InputError(
             f"The checkpoint {path} is damaged ({reason}). Delete it; the run then starts anew."
         ) from error
-    absent = dict.fromkeys(Prediction.__dataclass_fields__)
-    predictions = {
-        epoch: Prediction(**absent | {name: v.cpu().numpy() for name, v in values.items()})
-        for epoch, values in state["predictions"].items()
-    }
-    return Progress(state["history"], predictions)

@@ -15,6 +15,7 @@ BRATS_LABELS = (0, 1, 2, 3, 4)  # 3 replaces 4 in the releases since 2023
 # What a header may promise: more is a mistake or an attack, and is refused before it is read.
 LARGEST_BYTES = 2**30
 LARGEST_SIDE = 2**14
+LARGEST_PICTURE = 2**26  # pixels; below what Pillow warns of
 LARGEST_OFFSET = 2**24
 DEFLATE_RATIO = 1032  # no gzip file holds more bytes for each of its own
 CHANNELS = ("red", "green", "blue")
@@ -87,16 +88,19 @@ def _read(path: Path, patient: str, channel: str | None):
 
 
 def _read_nifti(path: Path, patient: str):
-    # Not nibabel's load, which would also parse CIFTI's XML.
-    kind = nib.Nifti2Image if nib.Nifti2Image.path_maybe_image(path)[0] else nib.Nifti1Image
-    volume = kind.from_filename(path)
-    shape = tuple(volume.shape)
+    # Not nibabel's load, which also reads extensions, of any length, and parses CIFTI's XML.
+    with nib.openers.ImageOpener(path) as file:
+        block = file.read(nib.Nifti2Header.sizeof_hdr)
+    kind = nib.Nifti2Header if nib.Nifti2Header.may_contain_header(block) else nib.Nifti1Header
+    header = kind(block[: kind.sizeof_hdr])
+    voxels, affine = nib.arrayproxy.ArrayProxy(path, header), header.get_best_affine()
+    shape = tuple(voxels.shape)
     while len(shape) > 2 and shape[-1] == 1:
         shape = shape[:-1]
-    dtype, offset = volume.get_data_dtype(), volume.dataobj.offset
+    dtype, offset = voxels.dtype, voxels.offset
     size = math.prod(shape) * dtype.itemsize
     if len(shape) not in (2, 3) or not 0 < min(shape) <= max(shape) <= LARGEST_SIDE:
-        raise InputError(f"Patient {patient}: {path} has the shape {volume.shape}, not a volume's.")
+        raise InputError(f"Patient {patient}: {path} has the shape {voxels.shape}, not a volume's.")
     if dtype.kind not in "iuf":
         raise InputError(f"Patient {patient}: {path} holds {dtype} voxels, not real numbers.")
     stored = path.stat().st_size * (DEFLATE_RATIO if path.suffix == ".gz" else 1)
@@ -105,12 +109,12 @@ def _read_nifti(path: Path, patient: str):
             f"Patient {patient}: the header of {path} promises {size} bytes of voxels from byte "
             f"{offset} on, more than the file can hold or than {LARGEST_BYTES} in all."
         )
-    values = np.asarray(volume.dataobj).reshape(*shape, *[1] * (3 - len(shape)))
-    stored = io_orientation(volume.affine)
+    values = np.asarray(voxels).reshape(*shape, *[1] * (3 - len(shape)))
+    stored = io_orientation(affine)
     values = apply_orientation(values, ornt_transform(stored, axcodes2ornt("LPS")))
-    sizes = dict(zip(stored[:, 0].astype(int), nib.affines.voxel_sizes(volume.affine), strict=True))
-    is_known = volume.header["sform_code"] > 0 or volume.header["qform_code"] > 0
-    axes = "".join(nib.aff2axcodes(volume.affine)) if is_known else None
+    sizes = dict(zip(stored[:, 0].astype(int), nib.affines.voxel_sizes(affine), strict=True))
+    is_known = header["sform_code"] > 0 or header["qform_code"] > 0
+    axes = "".join(nib.aff2axcodes(affine)) if is_known else None
     pixel_mm = float(sizes[1]), float(sizes[0])
     if not all(math.isfinite(size) and size > 0 for size in pixel_mm):
         raise InputError(f"Patient {patient}: {path} says that a pixel measures {pixel_mm} mm.")
@@ -119,10 +123,10 @@ def _read_nifti(path: Path, patient: str):
 
 def _read_picture(path: Path, patient: str, channel: str | None) -> np.ndarray:
     with Image.open(path) as picture:
-        if max(picture.size) > LARGEST_SIDE:
+        if max(picture.size) > LARGEST_SIDE or math.prod(picture.size) > LARGEST_PICTURE:
             raise InputError(
                 f"Patient {patient}: {path} measures {picture.size} pixels; {LARGEST_SIDE} a side "
-                "are allowed."
+                f"and {LARGEST_PICTURE} in all are allowed."
             )
         if channel is not None:
             if channel not in CHANNELS or picture.mode not in ("RGB", "RGBA"):

@@ -1,7 +1,6 @@
 """Tables and sentences as a reader sees them, every number from tidy results."""
 
 import html
-import re
 import zlib
 
 import pandas as pd
@@ -10,6 +9,7 @@ from pandas.io.formats.style import Styler
 
 from ubc_lib import paper
 from ubc_lib.paper import DUMMY
+from ubc_lib.quotes import plain
 from ubc_lib.slices import Slices
 from ubc_lib.study import Study
 from ubc_lib.style import MODEL_LABELS, model_label
@@ -48,11 +48,6 @@ def show(table: pd.DataFrame, label: str, decimals: int = 2) -> HTML:
         f'<div style="overflow-x: auto" role="region" tabindex="0" '
         f'aria-label="{html.escape(label)}">{styler.to_html()}</div>'
     )
-
-
-def plain(text: str) -> str:
-    """A name from a cohort in Markdown: shown as it is, with no meaning as HTML or markup."""
-    return re.sub(r"([\\`*{}\[\]()#+!|~$])", r"\\\1", html.escape(text, quote=False))
 
 
 def show_table_3(table: pd.DataFrame, study: Study) -> HTML:
