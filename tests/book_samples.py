@@ -76,6 +76,7 @@ def write_study(folder: Path, patient: str = "two", **changes) -> Path:
         "04_results": [
             picture_cell("fig-6", "image/svg+xml", SVG),
             new_markdown_cell("Accuracy rises in [the curve](#fig-6)."),
+            new_code_cell('write_tables(study, {"table_3": compared})'),
         ],
         "06_statistics": [picture_cell("fig-difference", "image/svg+xml", SVG)],
     }

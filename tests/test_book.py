@@ -11,11 +11,12 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 import pytest
 import yaml
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from tests.book_samples import book_pages, book_project, built_book, write_study
 from ubc_lib.book import build, install_scripts, main, study_folders
 from ubc_lib.errors import InputError
-from ubc_lib.quotes import explorable
+from ubc_lib.quotes import WITHHELD, explorable
 from ubc_lib.staging import stage
 from ubc_lib.study import ROOT
 
@@ -67,6 +68,50 @@ def test_a_training_page_names_its_model_in_title_and_menu(book, tmp_path):
     titles = [chapter["title"] for chapter in contents["parts"][1]["chapters"]]
     assert titles[0] == "What came out"
     assert titles[3].endswith("UBC-ResNet34")
+
+
+def test_a_page_opens_with_its_point_and_the_status_box_follows(book, tmp_path):
+    stage([write_study(tmp_path / "mine")], book)
+    first = page(book, "mine/01_cohort").cells[0].source
+    assert first.startswith("# Page 01_cohort (mine)\n\nText.\n\n:::{admonition}")
+
+
+def test_a_page_ends_with_the_tables_that_its_own_code_writes(book, tmp_path):
+    stage([write_study(tmp_path / "mine")], book)
+    assert "{download}`table_3.csv`" in page(book, "mine/04_results").cells[-1].source
+    assert "{download}" not in page(book, "mine/01_cohort").cells[-1].source
+
+
+def test_sections_that_only_withhold_pictures_are_left_out_and_the_page_says_so(book, tmp_path):
+    folder = write_study(tmp_path / "mine")
+    path = folder / "notebooks" / "01_cohort.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    withheld = new_output("display_data", {"text/markdown": WITHHELD})
+    notebook.cells += [new_markdown_cell("## Pictures"), new_code_cell("", outputs=[withheld])]
+    nbformat.write(notebook, path)
+    stage([folder], book)
+    cells = page(book, "mine/01_cohort").cells
+    assert "Pictures of real patients are not published" in cells[0].source
+    assert not any("## Pictures" in cell.source for cell in cells)
+    assert "not published" not in page(book, "mine/04_results").cells[0].source
+
+
+def test_lines_of_progress_are_closed(book, tmp_path):
+    folder = write_study(tmp_path / "mine")
+    path = folder / "notebooks" / "01_cohort.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.append(new_code_cell("train()", outputs=[new_output("stream", text="done")]))
+    nbformat.write(notebook, path)
+    stage([folder], book)
+    assert page(book, "mine/01_cohort").cells[-1].metadata["tags"] == ["hide-output"]
+
+
+def test_explorers_stand_together_and_those_with_pictures_come_first(book, tmp_path):
+    real = write_study(tmp_path / "real", cohort_kind="brats")
+    contents = stage([real, write_study(tmp_path / "phantoms")], book)
+    explore = next(part for part in contents["parts"] if part["caption"] == "Explore it")
+    files = [chapter["file"] for chapter in explore["chapters"]]
+    assert files == ["studies/phantoms/05_explorer", "studies/real/05_explorer", "volume"]
 
 
 def test_code_that_only_prepares_is_one_closed_box(book, tmp_path):

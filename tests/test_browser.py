@@ -130,15 +130,19 @@ def violations(page: Page) -> list[str]:
     ]
 
 
-def test_a_first_visit_loads_at_most_2_megabytes_and_of_a_plain_page_1(browser, address):
+def test_a_first_visit_loads_at_most_2_megabytes_and_of_a_plain_pages_own_400_kilobytes(
+    browser, address
+):
     for name in book_pages():
         page = browser.new_page()
         loaded = []
         page.on("requestfinished", lambda request, loaded=loaded: loaded.append(request))
         page.goto(address + name, wait_until="networkidle")
-        weight = sum(weight_of(request.url.removeprefix(address)) for request in loaded)
+        files = [request.url.removeprefix(address) for request in loaded]
         page.close()
-        assert weight < (2 if "explorer" in name or name == VOLUME else 1) * MEGABYTE, name
+        assert sum(map(weight_of, files)) < 2 * MEGABYTE, name
+        own = [file for file in files if not file.startswith("_static/")]
+        assert "explorer" in name or sum(map(weight_of, own)) < 0.4 * MEGABYTE, name
 
 
 @functools.cache

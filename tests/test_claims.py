@@ -1,6 +1,7 @@
 """Each claim of the paper is decided by numbers alone."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -179,6 +180,7 @@ def test_the_page_opens_with_the_answer_for_real_patients_and_says_when_phantoms
     assert page.startswith("**On 8 patients, the claim is: not reproduced.**")
     assert "do not give the same answer" in page
     assert "make study STUDY=brats2019" in page
+    assert re.search(r"that is \d+ hours of one CPU core", page)
     assert all(claim.title in page for claim in CLAIMS)
 
 

@@ -3,7 +3,16 @@
 import pytest
 
 from tests.book_samples import summary_of
-from ubc_lib.quotes import BASELINE, BOOSTED, overview, quoted, signed_text, status_box, verdict
+from ubc_lib.quotes import (
+    BASELINE,
+    BOOSTED,
+    in_plural,
+    overview,
+    quoted,
+    signed_text,
+    status_box,
+    verdict,
+)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +52,16 @@ def test_numbers_are_quoted_with_two_decimals_and_a_sign():
 @pytest.mark.parametrize("value", [0.0, -0.004, 0.004])
 def test_what_rounds_to_zero_has_no_sign(value):
     assert signed_text(value) == "0.00"
+
+
+def test_russian_numbers_have_a_decimal_comma():
+    quotes = quoted(summary_of(difference=-0.0333, difference_interval=[-0.1, 0.02]))
+    assert quotes["difference_ru"] == "−0,03 [−0,10;\u00a0+0,02]"
+    assert quotes[f"dice_{BOOSTED}_ru"] == "0,65"
+
+
+def test_counts_are_singular_or_plural():
+    assert in_plural("1 seed(s), 21 seed(s), 2 thread(s)") == "1 seed, 21 seeds, 2 threads"
 
 
 def test_a_phantom_result_is_said_to_say_nothing_about_patients():

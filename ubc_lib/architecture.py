@@ -13,8 +13,8 @@ from torch import nn
 from ubc_lib.models import build_model, parameter_table
 from ubc_lib.style import MODEL_COLOURS, NEUTRAL
 
-WIDE, HIGH = 2.5, 0.62  # of a box, inches
-ACROSS, DOWN = 2.9, 0.86  # from one box to the next
+WIDE, HIGH = 2.2, 0.62  # of a box, inches
+ACROSS, DOWN = 2.5, 0.86  # from one box to the next
 
 
 def architecture(model: str, image_size: int = 224) -> Figure:

@@ -8,6 +8,14 @@ from ubc_lib.files import atomic_path
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 MARGIN = "16mm"
+# Scripts draw widgets and equations after a page has loaded, in books that have scripts.
+DRAWN = """async () => {
+  await window.MathJax?.startup?.promise;
+  const views = document.querySelectorAll("script[type$='widget-view+json']");
+  const drawn = view => view.parentElement.querySelector(".jupyter-widgets");
+  return typeof requirejs === "undefined" || [...views].every(drawn);
+}"""
+OPEN_BOXES = "document.querySelectorAll('details.sd-dropdown').forEach(box => box.open = true)"
 
 
 def find_chromium() -> str | None:
@@ -16,7 +24,7 @@ def find_chromium() -> str | None:
 
 
 def print_page(page: Path, target: Path) -> None:
-    """Print a page on A4, with its widgets as they first appear.
+    """Print a page on A4, with its widgets as they first appear and its boxes open.
 
     Raises InputError where playwright or Chromium is missing.
     """
@@ -32,6 +40,8 @@ def print_page(page: Path, target: Path) -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         opened = browser.new_page(color_scheme="light")
         opened.goto(page.as_uri(), wait_until="networkidle")
+        opened.wait_for_function(DRAWN)
+        opened.evaluate(OPEN_BOXES)
         opened.pdf(
             path=temporary,
             format="A4",

@@ -34,21 +34,23 @@ VIEW = (slice(38, 202), slice(34, 230))
 
 
 def comparison_table(features: pd.DataFrame) -> pd.DataFrame:
-    """Target, phantom and verdict in words, one row per feature and grade."""
+    """Target, phantom and verdict in words, one row per feature."""
     both = compare(read_targets(), aggregate(features))
-    within = both[["mean_within", "sd_within", "auc_within"]].to_numpy()
-    outside = [", ".join(np.array(["mean", "sd", "AUC"])[~row]) for row in within]
-    return pd.DataFrame(
-        {
-            "Feature": both["feature"].map(_in_words),
-            "Grade": both["grade"],
-            "BraTS 2019": _mean_and_sd(both, "real"),
-            "Phantom": _mean_and_sd(both, "phantom"),
-            "AUC BraTS 2019": both["auc_hgg_real"].map("{:.2f}".format),
-            "AUC phantom": both["auc_hgg_phantom"].map("{:.2f}".format),
-            "Outside tolerance": [text or "–" for text in outside],
-        }
-    )
+    by_grade = {grade: both[both["grade"] == grade].set_index("feature") for grade in GRADE_COLOURS}
+    high = by_grade["HGG"]
+    table = pd.DataFrame({"Unit": high["unit"]})
+    outside = pd.Series("", index=high.index)
+    for grade, rows in by_grade.items():
+        table[f"{grade}, BraTS 2019"] = _mean_and_sd(rows, "real")
+        table[f"{grade}, phantom"] = _mean_and_sd(rows, "phantom")
+        for measure in ("mean", "sd"):
+            outside += np.where(rows[f"{measure}_within"], "", f"{grade} {measure} ")
+    outside += np.where(high["auc_within"], "", "AUC")
+    table["AUC, BraTS 2019"] = high["auc_hgg_real"].map("{:.2f}".format)
+    table["AUC, phantom"] = high["auc_hgg_phantom"].map("{:.2f}".format)
+    table["Outside tolerance"] = outside.str.strip().replace("", "–")
+    table.insert(0, "Feature", table.index.map(_in_words))
+    return table.reset_index(drop=True)
 
 
 def quantile_figure(features: pd.DataFrame) -> Figure:
@@ -56,16 +58,16 @@ def quantile_figure(features: pd.DataFrame) -> Figure:
     targets = read_targets().set_index(["feature", "grade"])
     phantom = aggregate(features).set_index(["feature", "grade"])
     names = targets.index.get_level_values("feature").unique()
-    figure, axes = plt.subplots(-(-len(names) // 3), 3, figsize=(1.35 * WIDTH, 9.5))
+    rows = -(-len(names) // 2)
+    figure, axes = plt.subplots(rows, 2, figsize=(WIDTH, 1.15 * rows))
     for axis, name in zip(axes.flat, names, strict=False):
         for row, (grade, colour) in enumerate(GRADE_COLOURS.items()):
             _draw_percentiles(
                 axis, row, targets.loc[(name, grade)], phantom.loc[(name, grade)], colour
             )
-        axis.set_title(fill(_in_words(name), 26), size=8)
+        axis.set_title(fill(_in_words(name), 26), size=10)
         axis.set_yticks(range(len(GRADE_COLOURS)), GRADE_COLOURS)
         axis.set_ylim(1.6, -0.6)
-        axis.tick_params(labelsize=8)
         axis.grid(axis="y", visible=False)
     for axis in axes.flat[len(names) :]:
         axis.axis("off")
@@ -73,9 +75,9 @@ def quantile_figure(features: pd.DataFrame) -> Figure:
     return figure
 
 
-def slice_figure(folder: Path, columns: int = 6, rows: int = 2) -> Figure:
+def slice_figure(folder: Path, columns: int = 4, rows: int = 2) -> Figure:
     """The slice with the largest lesion of the first patients of each grade, mask outlined."""
-    figure, axes = plt.subplots(2 * rows, columns, figsize=(1.5 * columns, 3.6 * rows))
+    figure, axes = plt.subplots(2 * rows, columns, figsize=(1.5 * columns, 3.9 * rows))
     shown = columns * rows
     paths = [
         p
@@ -91,7 +93,7 @@ def slice_figure(folder: Path, columns: int = 6, rows: int = 2) -> Figure:
         low, high = np.percentile(flair[flair > 0], (1, 99.7))
         axis.imshow(flair[*VIEW, level].T, cmap="gray", vmin=low, vmax=high)
         axis.contour(labels[*VIEW, level].T > 0, [0.5], colors=LESION_COLOUR, linewidths=0.7)
-        axis.set_title(f"{path.parent.name}, site {path.name.split('_')[1]}", size=8, pad=2)
+        axis.set_title(f"{path.parent.name}, site {path.name.split('_')[1]}", size=10, pad=3)
         axis.axis("off")
     figure.subplots_adjust(0, 0, 1, 0.97, 0.02, 0.12)
     return figure

@@ -11,6 +11,7 @@ from ubc_lib import readme
 from ubc_lib.errors import InputError
 from ubc_lib.figures import accuracy_against_images
 from ubc_lib.files import atomic_path
+from ubc_lib.quotes import WITHHELD
 from ubc_lib.results import PUBLISHED_RECORDS, load_runs, publish_records, write_table
 from ubc_lib.study import ROOT, Study
 from ubc_lib.style import use_book_style
@@ -18,9 +19,6 @@ from ubc_lib.summary import read_summary
 from ubc_lib.widget_state import forget_unshown_widgets
 
 PATIENT_IMAGES = "patient-images"
-WITHHELD = (
-    "*Pictures of real patients are not published; rerun the study on your copy of the data.*"
-)
 
 
 def publish(study: Study) -> Path:

@@ -13,6 +13,9 @@ from ubc_lib.summary import ENOUGH_SEEDS, INTERVAL
 BASELINE, BOOSTED = MODEL_LABELS
 ABSENT = "not run"
 PDF = "studies/book.pdf"  # of all pages, below the folder of the book
+WITHHELD = (
+    "*Pictures of real patients are not published; rerun the study on your copy of the data.*"
+)
 
 # Verdict: the rule it follows from, in English and in Russian.
 VERDICTS = {
@@ -40,6 +43,11 @@ FEW_SEEDS = (
     f"there are fewer than {ENOUGH_SEEDS} seeds",
     f"судить нельзя: запусков с разными начальными числами меньше {ENOUGH_SEEDS}",
 )
+
+SHOWN = {
+    True: ("whole slices", "срезы целиком"),
+    False: ("boxes around the lesion", "области вокруг очага"),
+}
 
 SCOPES = {
     "synthetic": (
@@ -71,9 +79,14 @@ def has_few_seeds(summary: dict) -> bool:
     return 0 < summary["paired_seeds"] < ENOUGH_SEEDS
 
 
+def is_phantom(summary: dict) -> bool:
+    """Whether a study is of phantoms, so that anyone may look at its slices."""
+    return summary["cohort_kind"] == "phantom"
+
+
 def explorable(summaries: list[dict]) -> dict:
     """The first study whose slices may be looked at by anyone: of phantoms, else the first."""
-    return next((one for one in summaries if one["cohort_kind"] == "phantom"), summaries[0])
+    return next(filter(is_phantom, summaries), summaries[0])
 
 
 def quoted(summary: dict, folder: str = "") -> dict[str, str]:
@@ -83,9 +96,11 @@ def quoted(summary: dict, folder: str = "") -> dict[str, str]:
     """
     word = verdict(summary)
     reason, reason_ru = FEW_SEEDS if has_few_seeds(summary) else VERDICTS[word]
-    scope, scope_ru = SCOPES["synthetic" if summary["cohort_kind"] == "phantom" else "real"]
+    scope, scope_ru = SCOPES["synthetic" if is_phantom(summary) else "real"]
+    shown, shown_ru = SHOWN[summary["whole_slices"]]
+    kind = "slice" if is_phantom(summary) else "training"
     quotes = {
-        key: plain(value) if isinstance(value, str) else str(value)
+        key: plain(in_plural(value)) if isinstance(value, str) else str(value)
         for key, value in summary.items()
         if not isinstance(value, dict)
     }
@@ -100,8 +115,10 @@ def quoted(summary: dict, folder: str = "") -> dict[str, str]:
         "reason_ru": reason_ru,
         "scope": scope,
         "scope_ru": scope_ru,
+        "shown": shown,
+        "shown_ru": shown_ru,
         "title": f"[{quotes['title']}]({folder}index.md)",
-        "explorer": f"[the slice explorer]({folder}05_explorer.ipynb)",
+        "explorer": f"[the {kind} explorer]({folder}05_explorer.ipynb)",
         "results": f"[figures and tables]({folder}04_results.ipynb)",
         "figure": _figure(summary, folder),
     }
@@ -110,8 +127,12 @@ def quoted(summary: dict, folder: str = "") -> dict[str, str]:
         dice = numbers and numbers["dice"]
         quotes[f"accuracy_{model}"] = _interval(numbers)
         quotes[f"dice_{model}"] = ABSENT if dice is None else f"{dice:.2f}"
-        quotes[f"parameters_{model}"] = f"{numbers['parameters']:,}" if numbers else ABSENT
-    return quotes
+        quotes[f"parameters_{model}"] = thousands(numbers["parameters"]) if numbers else ABSENT
+    for model, printed in paper.TABLE_3.items():
+        quotes[f"paper_accuracy_{model}"] = f"{printed.accuracy:.2f} ± {printed.half_width:.2f}"
+    quotes["paper_dice"] = f"{paper.DICE:.2f}"
+    measured = ["difference", *(key for key in quotes if key.startswith(("accuracy_", "dice_")))]
+    return quotes | {f"{name}_ru": _in_russian(quotes[name]) for name in measured}
 
 
 def plain(text: str) -> str:
@@ -146,9 +167,26 @@ def _figure(summary: dict, folder: str) -> str:
     return (
         f"```{{figure}} {folder}figure-6.svg\n"
         ":alt: Accuracy of both models against the number of training images per class\n\n"
-        f"Accuracy on {summary['n_test']} test slices against labelled training images per class, "
-        f"study {summary['study']}, with 95 % Wilson intervals. Redraws the paper's Figure 6.\n```"
+        f"The paper's Figure 6 from our runs ({summary['study']}): accuracy on {summary['n_test']} "
+        "test slices, with 95 % Wilson intervals. Open diamonds are what the paper reports.\n```"
     )
+
+
+def in_plural(text: str) -> str:
+    """'1 seed(s)' as '1 seed', '2 seed(s)' as '2 seeds'."""
+    return re.sub(r"\b1 (\w+)\(s\)", r"1 \1", text).replace("(s)", "s")
+
+
+def thousands(number: int) -> str:
+    """'21 279 426', with thin spaces."""
+    return f"{number:,}".replace(",", "\u202f")
+
+
+def _in_russian(text: str) -> str:
+    """Numbers with a decimal comma: '0.75 [0.66, 0.82]' as '0,75 [0,66; 0,82]'."""
+    if text == ABSENT:
+        return "нет запусков"
+    return text.replace(",", ";").replace(".", ",")
 
 
 def _difference(summary: dict) -> str:
@@ -165,10 +203,14 @@ def _interval(numbers: dict | None) -> str:
 
 def interval_text(value: float, low: float, high: float, signed: bool = False) -> str:
     """'0.75 [0.66, 0.82]', or with signs '+0.05 [−0.01, +0.11]'; it does not break over lines."""
-    text = signed_text if signed else "{:.2f}".format
+    text = signed_text if signed else _two_decimals
     return f"{text(value)} [{text(low)},\u00a0{text(high)}]"
 
 
 def signed_text(value: float) -> str:
     """'+0.05', '−0.05' or, where it rounds to zero, '0.00'."""
     return f"{value:+.2f}".replace("-", "−") if round(value, 2) else "0.00"
+
+
+def _two_decimals(value: float) -> str:
+    return signed_text(value).removeprefix("+")

@@ -10,11 +10,12 @@ from pathlib import Path
 import nbformat
 import yaml
 from nbformat import NotebookNode
+from nbformat.v4 import new_markdown_cell
 
 from ubc_lib.claims import Evidence
 from ubc_lib.errors import InputError
 from ubc_lib.launch import launch_text, repository
-from ubc_lib.quotes import quoted, status_box
+from ubc_lib.quotes import WITHHELD, is_phantom, quoted, status_box
 from ubc_lib.study import ROOT
 from ubc_lib.style import MODEL_LABELS
 from ubc_lib.summary import read_summary
@@ -22,14 +23,20 @@ from ubc_lib.verdict_page import verdict_page
 
 SHARED_PAGE = "02_models"
 PAGES = ("01_cohort", "03_train-*-seed*[0-9]", "04_results", "05_explorer", "06_statistics")
+EXPLORER = "05_explorer"
 HEADLINE_FIGURE = ("04_results", "fig-6")
+LEFT_OUT = (
+    "*Pictures of real patients are not published. The sections that show them are left out here; "
+    "rerun the study on your copy of the data to see them.*"
+)
 
 
 def stage(folders: list[Path], book: Path = ROOT / "book") -> dict:
     """Copy what the book shows of each study into `book/studies/` and return the contents (a toc).
 
     Whatever was staged before goes. The first study is the headline: landing and prose pages
-    quote its numbers, and its page on the models, the same for all studies, is the book's.
+    quote its numbers, and its page on the models, the same for all studies, is the book's. The
+    explorers of all studies stand together, those of phantoms first, which show pictures.
     Raises InputError naming the page or figure that a study lacks.
     """
     staged = book / "studies"
@@ -43,10 +50,11 @@ def stage(folders: list[Path], book: Path = ROOT / "book") -> dict:
         chapters = [
             {"file": f"studies/{summary['study']}/{page}", "title": title}
             for page, title in pages.items()
+            if page != EXPLORER
         ]
         parts.append({"caption": f"Results: {summary['study']}", "chapters": chapters})
     models = _read(_found(folders[0], SHARED_PAGE)[0])
-    _open_with(models, _title(models), status_box(summaries[0]))
+    _open_with(models, _title(models))
     nbformat.write(models, staged / "models.ipynb")
     (staged / "summaries.json").write_text(json.dumps(summaries), encoding="utf-8")
     text = verdict_page([Evidence.of(folder) for folder in folders])
@@ -54,8 +62,18 @@ def stage(folders: list[Path], book: Path = ROOT / "book") -> dict:
     links = launch_text(*repository(ROOT / "_config.yml"))
     (staged / "launch.md").write_text(links, encoding="utf-8")
     contents = yaml.safe_load((book / "_toc.yml").read_text(encoding="utf-8"))
+    explore = next(part for part in contents["parts"] if part["caption"] == "Explore it")
+    explore["chapters"] = [*_explorers(summaries), *explore["chapters"]]
     contents["parts"][1:1] = parts
     return contents
+
+
+def _explorers(summaries: list[dict]) -> list[dict]:
+    """The explorers in the menu, those of phantoms first."""
+    studies = [one["study"] for one in sorted(summaries, key=lambda one: not is_phantom(one))]
+    return [
+        {"file": f"studies/{study}/{EXPLORER}", "title": f"Explorers: {study}"} for study in studies
+    ]
 
 
 def _stage_study(folder: Path, summary: dict, target: Path, template: str) -> dict[str, str]:
@@ -74,7 +92,10 @@ def _stage_study(folder: Path, summary: dict, target: Path, template: str) -> di
         _relabel(notebook, unique | shared)
         model = stem.partition("-")[2].partition("-")[0]
         titles[stem] = _title(notebook) + (f": {MODEL_LABELS[model]}" if model else "")
-        _open_with(notebook, f"{titles[stem]} ({study})", box)
+        _offer_tables(notebook, folder)
+        left_out = _leave_out_withheld(notebook)
+        _fold_progress(notebook)
+        _open_with(notebook, f"{titles[stem]} ({study})", box, *left_out)
         nbformat.write(notebook, target / f"{stem}.ipynb")
     (target / "figure-6.svg").write_text(figure, encoding="utf-8")
     tables = sorted((folder / "tables").glob("*.csv"))
@@ -115,10 +136,46 @@ def _title(notebook: NotebookNode) -> str:
     return notebook.cells[0].source.partition("\n")[0].removeprefix("# ")
 
 
-def _open_with(notebook: NotebookNode, title: str, box: str) -> None:
-    """Give a notebook its title and status box, and one closed box for the code that prepares."""
-    text = notebook.cells[0].source.partition("\n")[2]
-    notebook.cells[0].source = f"# {title}\n\n{box}\n{text}"
+def _offer_tables(notebook: NotebookNode, folder: Path) -> None:
+    """End a page with the tables that its own code writes, as downloads."""
+    code = "\n".join(cell.source for cell in notebook.cells if "write_tables(" in cell.source)
+    paths = sorted((folder / "tables").glob("*.csv"))
+    offered = [f"{{download}}`{path.name}`" for path in paths if f'"{path.stem}"' in code]
+    if offered:
+        text = f"## Data\n\nThe figures and tables of this page as CSV: {', '.join(offered)}."
+        notebook.cells.append(new_markdown_cell(text))
+
+
+def _leave_out_withheld(notebook: NotebookNode) -> list[str]:
+    """Take out the sections that show nothing but that they may not; returns what to say then."""
+    sections = []
+    for cell in notebook.cells:
+        if not sections or (cell.cell_type == "markdown" and cell.source.startswith("#")):
+            sections.append([])
+        sections[-1].append(cell)
+    kept = [section for section in sections if set(_shown(section)) != {WITHHELD}]
+    notebook.cells = [cell for section in kept for cell in section]
+    return [LEFT_OUT] if len(kept) < len(sections) else []
+
+
+def _shown(cells: list[NotebookNode]) -> list[str]:
+    """The outputs of some cells, as Markdown where they are."""
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    return [output.get("data", {}).get("text/markdown", "") for output in outputs]
+
+
+def _fold_progress(notebook: NotebookNode) -> None:
+    """Close what a cell only prints: lines of progress, which a table repeats."""
+    for cell in notebook.cells:
+        printed = {output.output_type for output in cell.get("outputs", [])}
+        if printed == {"stream"}:
+            cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-output"]
+
+
+def _open_with(notebook: NotebookNode, title: str, *boxes: str) -> None:
+    """Give a notebook its title, boxes below its point, and one for the code that prepares."""
+    text = notebook.cells[0].source.partition("\n")[2].strip()
+    notebook.cells[0].source = "\n\n".join([f"# {title}", text, *boxes])
     cells = notebook.cells[1:]
     preparing = list(takewhile(lambda cell: cell.cell_type == "code" and not cell.outputs, cells))
     if preparing:

@@ -11,11 +11,13 @@ from ubc_lib.claims import (
     Evidence,
     Judgement,
 )
-from ubc_lib.quotes import interval_text, quoted, verdict
+from ubc_lib.cost import read_rates, study_hours
+from ubc_lib.quotes import in_plural, interval_text, quoted, verdict
+from ubc_lib.study import Study
 from ubc_lib.style import MODEL_LABELS
 from ubc_lib.summary import ENOUGH_SEEDS
 
-WHOLE_SLICES = "make study STUDY=brats2019 COHORT_ROOT=…/MICCAI_BraTS_2019_Data_Training"
+WHOLE_SLICES = "brats2019"  # the study that would settle it
 
 
 def verdict_page(evidence: list[Evidence]) -> str:
@@ -26,7 +28,7 @@ def verdict_page(evidence: list[Evidence]) -> str:
     parts += [_claim_section(claim, studies, judged[claim]) for claim in CLAIMS]
     parts += ["## Questions of our own", _localisation_section(evidence)]
     parts.append(_shortcut_section(evidence))
-    return "\n\n".join(parts) + "\n"
+    return in_plural("\n\n".join(parts)) + "\n"
 
 
 def localisation(evidence: list[Evidence]) -> Judgement:
@@ -71,27 +73,37 @@ def _answer(evidence: list[Evidence]) -> str:
     if not any(one["whole_slices"] for one in real):
         sentences.append(
             "Whole slices of real patients, the paper's own images, are not among the studies of "
-            f"this book. What would settle it, with a copy of BraTS 2019: `{WHOLE_SLICES}`."
+            f"this book. {_what_would_settle_it()}"
         )
     return "\n\n".join(sentences)
 
 
+def _what_would_settle_it() -> str:
+    hours = study_hours(Study.load(WHOLE_SLICES), read_rates(), (1,))["1 at once"]
+    return (
+        "What would settle it, with a copy of BraTS 2019: "
+        f"`make study STUDY={WHOLE_SLICES} COHORT_ROOT=…/MICCAI_BraTS_2019_Data_Training`. By the "
+        f"[rates measured here](cluster.md), that is {hours:.0f} hours of one CPU core if every "
+        "epoch is trained."
+    )
+
+
 def _measured(summary: dict) -> str:
     quotes = quoted(summary)
-    shown = "whole slices" if summary["whole_slices"] else "boxes around the lesion"
     return (
-        f"With {quotes['images_per_class_max']} images per class, shown as {shown}, the accuracy "
-        f"of UBC-ResNet34 less that of ResNet34 is {quotes['difference']}; the paper has +0.10. "
+        f"With {quotes['images_per_class_max']} images per class, shown as {quotes['shown']}, the "
+        f"accuracy of UBC-ResNet34 less that of ResNet34 is {quotes['difference']}; the paper has "
+        "+0.10. "
         "By the rule for this verdict, "
         f"{quotes['reason']} (study {quotes['study']}, {quotes['paired_seeds']} seed(s))."
     )
 
 
 def _overview(studies: list[str], judged: dict[Claim, list[Judgement]]) -> str:
-    header = ["Claim", "The paper", *studies]
+    header = ["Claim, and what the paper has", *studies]
     rows = [header, ["---"] * len(header)]
     rows += [
-        [claim.title, claim.paper, *(judgement.verdict for judgement in judgements)]
+        [f"{claim.title}: {claim.paper}", *(judgement.verdict for judgement in judgements)]
         for claim, judgements in judged.items()
     ]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
@@ -104,8 +116,13 @@ def _claim_section(claim: Claim, studies: list[str], judgements: list[Judgement]
         f"| {study} | {judged.measured} | {judged.verdict} | {judged.why} |"
         for study, judged in zip(studies, judgements, strict=True)
     ]
-    table = "\n".join(rows)
+    table = _cards(rows)
     return f"### {claim.title}\n\nThe paper: {claim.paper}. {claim.rule}\n\n{table}"
+
+
+def _cards(rows: list[str]) -> str:
+    """A table whose rows become cards on a narrow screen."""
+    return "\n".join([":::{table}", ":class: claims", "", *rows, ":::"])
 
 
 def _localisation_section(evidence: list[Evidence]) -> str:

@@ -9,7 +9,7 @@ from pandas.io.formats.style import Styler
 
 from ubc_lib import paper
 from ubc_lib.paper import DUMMY
-from ubc_lib.quotes import plain
+from ubc_lib.quotes import plain, thousands
 from ubc_lib.slices import Slices
 from ubc_lib.study import Study
 from ubc_lib.style import MODEL_LABELS, model_label
@@ -20,13 +20,15 @@ ABSENT = "–"
 def show(table: pd.DataFrame, label: str, decimals: int = 2) -> HTML:
     """A table in a box of its own that scrolls on a narrow screen; label: what a reader hears.
 
-    Integers get thin spaces between thousands, missing values a dash; texts are escaped, models
-    get the names that the paper gives them.
+    Whole numbers, such as epochs, have no decimals and thin spaces between thousands, missing
+    values are a dash; texts are escaped, models get the names that the paper gives them.
     """
     table = table.rename(columns=lambda name: name.replace("_", " "))
     if "model" in table:
         table["model"] = table["model"].replace(MODEL_LABELS)
-    integers = table.select_dtypes("integer").columns
+    floats = table.select_dtypes("float")
+    counts = floats.columns[(floats.isna() | (floats % 1 == 0)).all() & (floats > 1).any()]
+    integers = [*table.select_dtypes("integer").columns, *counts]
     numbers = table.columns.isin(table.select_dtypes("number").columns)
     cells = [
         {"selector": "th, td", "props": "padding: 0.2em 0.7em"},
@@ -41,7 +43,7 @@ def show(table: pd.DataFrame, label: str, decimals: int = 2) -> HTML:
         .hide(axis="index")
         .format(escape="html", precision=decimals, na_rep=ABSENT)
         .format_index(escape="html", axis="columns")
-        .format(lambda n: ABSENT if pd.isna(n) else f"{n:,}".replace(",", "\u202f"), integers)
+        .format(lambda n: ABSENT if pd.isna(n) else thousands(int(n)), integers)
         .set_table_styles(cells)
     )
     return HTML(
@@ -85,7 +87,8 @@ def parameter_match(model: str, table: pd.DataFrame) -> Markdown:
     if differing:
         agreement = f"**Not as in the paper: {', '.join(differing)}.**"
     printed = _millions(paper.TABLE_3[model].parameters)
-    return Markdown(f"{agreement} In all {_millions(total)} ({total:,}); the paper says {printed}.")
+    ours = f"{_millions(total)} ({thousands(total)})"
+    return Markdown(f"{agreement} In all {ours}; the paper says {printed}.")
 
 
 def membership(study: Study, slices: Slices) -> Markdown:
@@ -126,17 +129,13 @@ def headline(table: pd.DataFrame, study: Study) -> Markdown:
 
 
 def completeness(study: Study, missing: pd.DataFrame) -> Markdown:
-    """Whether every run is there, and which are not. missing: see `tables.missing_runs`."""
-    if missing.empty:
-        return Markdown(f"All {len(study.planned_runs)} runs of this study have finished.")
-    listed = "\n".join(
-        f"- {model_label(model)}, {size} images per class: seed {', '.join(map(str, seeds))}"
-        for (model, size), seeds in missing.groupby(["model", "images_per_class"])["seed"]
-    )
+    """Whether every run is there, and how many are not. missing: see `tables.missing_runs`."""
     planned = len(study.planned_runs)
+    if missing.empty:
+        return Markdown(f"All {planned} runs of this study have finished.")
     return Markdown(
-        f"**{len(missing)} of {planned} runs have not finished** and are left out below:"
-        f"\n\n{listed}"
+        f"**{len(missing)} of {planned} runs have not finished** and are left out. The last table "
+        "of this page counts them, and `missing_runs.csv` names them."
     )
 
 

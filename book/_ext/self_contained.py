@@ -16,7 +16,7 @@ VENDORED = (
     (f"{WIDGETS}/embed-amd.js", ""),
     (f"{WIDGETS}/*.woff2", "@jupyter-widgets"),
     (f"{WIDGETS}/*.woff2", WIDGETS),
-    ("mathjax/es5/tex-chtml-full.js", "mathjax"),
+    ("mathjax/es5/tex-chtml.js", "mathjax"),
     (f"mathjax/es5/{FONTS}/*.woff", f"mathjax/{FONTS}"),
     ("@niivue/niivue/dist/niivue.umd.js", ""),
 )
