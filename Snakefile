@@ -5,7 +5,7 @@ import sys
 
 from ubc_lib.cost import job_minutes
 from ubc_lib.errors import InputError
-from ubc_lib.study import Study
+from ubc_lib.study import Study, record_path
 
 # An empty value on the command line arrives as None.
 STUDY, SETTINGS = config.get("study") or "quick", config.get("settings") or ""
@@ -25,8 +25,25 @@ wildcard_constraints:
     seed=r"\d+",
 
 
+def lost_record(run):
+    """What brings a training back whose notebook is there, but not all of its records."""
+    seed = int(run.seed)
+    notebook = NOTEBOOKS / f"03_train-{run.model}-seed{seed}.ipynb"
+    records = [record_path(study, run.model, size, seed) for size in study.sizes_of(seed)]
+    if not notebook.is_file() or all(path.is_file() for path in records):
+        return []
+    # Each notebook has a mark of its own, so that what is lost once more is mended once more.
+    return [NOTEBOOKS / f".lost-{notebook.stem}-{notebook.stat().st_mtime_ns}"]
+
+
 localrules:
     book,
+    lost,
+
+
+rule lost:
+    output:
+        touch(NOTEBOOKS / ".lost-{notebook}"),
 
 
 rule cohort:
@@ -51,6 +68,7 @@ rule models:
 rule train:
     input:
         rules.cohort.output,
+        lost_record,
         notebook="notebooks/03_train.ipynb",
     output:
         NOTEBOOKS / "03_train-{model}-seed{seed}.ipynb",
@@ -58,6 +76,8 @@ rule train:
     resources:
         mem_mb=study.memory_mb,
         gpu=int(NEEDS_GPU),
+        # Two minutes before its limit SLURM tells training to write a checkpoint and leave.
+        slurm_extra="--signal=TERM@120",
         runtime=lambda run, attempt: (
             attempt * job_minutes(study, run.model, study.sizes_of(int(run.seed)))
         ),
