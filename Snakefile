@@ -1,6 +1,7 @@
 # The whole study as a graph of files: cohort -> train -> results -> book.
 # The executed notebooks are the record; run records beside them are never deleted or rebuilt.
 
+import os
 import sys
 
 from ubc_lib.cost import job_minutes
@@ -26,24 +27,20 @@ wildcard_constraints:
 
 
 def lost_record(run):
-    """What brings a training back whose notebook is there, but not all of its records."""
+    """A file newer than a training's notebook where not all of its records are there any more."""
     seed = int(run.seed)
     notebook = NOTEBOOKS / f"03_train-{run.model}-seed{seed}.ipynb"
     records = [record_path(study, run.model, size, seed) for size in study.sizes_of(seed)]
     if not notebook.is_file() or all(path.is_file() for path in records):
         return []
-    # Each notebook has a mark of its own, so that what is lost once more is mended once more.
-    return [NOTEBOOKS / f".lost-{notebook.stem}-{notebook.stat().st_mtime_ns}"]
+    mark, later = notebook.with_suffix(".lost"), notebook.stat().st_mtime + 1
+    mark.write_text(str(later))  # else its content, as last time, would say that nothing is new
+    os.utime(mark, (later, later))
+    return [mark]
 
 
 localrules:
     book,
-    lost,
-
-
-rule lost:
-    output:
-        touch(NOTEBOOKS / ".lost-{notebook}"),
 
 
 rule cohort:
