@@ -1,11 +1,12 @@
 # The whole study as a graph of files: cohort -> train -> results -> book.
 # The executed notebooks are the record; run records beside them are never deleted or rebuilt.
 
+import os
 import sys
 
 from ubc_lib.cost import job_minutes
 from ubc_lib.errors import InputError
-from ubc_lib.study import Study
+from ubc_lib.study import Study, record_path
 
 # An empty value on the command line arrives as None.
 STUDY, SETTINGS = config.get("study") or "quick", config.get("settings") or ""
@@ -23,6 +24,19 @@ RUN = "exec python -m ubc_lib.notebooks {input.notebook} {output} study={STUDY:q
 wildcard_constraints:
     model="|".join(study.models),
     seed=r"\d+",
+
+
+def lost_record(run):
+    """A file newer than a training's notebook where not all of its records are there any more."""
+    seed = int(run.seed)
+    notebook = NOTEBOOKS / f"03_train-{run.model}-seed{seed}.ipynb"
+    records = [record_path(study, run.model, size, seed) for size in study.sizes_of(seed)]
+    if not notebook.is_file() or all(path.is_file() for path in records):
+        return []
+    mark, later = notebook.with_suffix(".lost"), notebook.stat().st_mtime + 1
+    mark.write_text(str(later))  # else its content, as last time, would say that nothing is new
+    os.utime(mark, (later, later))
+    return [mark]
 
 
 localrules:
@@ -51,6 +65,7 @@ rule models:
 rule train:
     input:
         rules.cohort.output,
+        lost_record,
         notebook="notebooks/03_train.ipynb",
     output:
         NOTEBOOKS / "03_train-{model}-seed{seed}.ipynb",
@@ -58,6 +73,8 @@ rule train:
     resources:
         mem_mb=study.memory_mb,
         gpu=int(NEEDS_GPU),
+        # Two minutes before its limit SLURM tells training to write a checkpoint and leave.
+        slurm_extra="--signal=TERM@120",
         runtime=lambda run, attempt: (
             attempt * job_minutes(study, run.model, study.sizes_of(int(run.seed)))
         ),

@@ -22,8 +22,8 @@ import pandas as pd
 from tests.records import made_record
 from ubc_lib.comparison import compare_models
 from ubc_lib.figures import accuracy_against_dice, accuracy_against_images
-from ubc_lib.results import load_runs, record_path, write_record
-from ubc_lib.study import ROOT, Study
+from ubc_lib.results import load_runs, write_record
+from ubc_lib.study import ROOT, Study, record_path
 from ubc_lib.summary import summarise
 from ubc_lib.tables import accuracy_by_images, missing_runs, run_overview, table_3
 
@@ -79,7 +79,7 @@ def timed(step: str, runs: int, work: Callable, *arguments):
     started, used = time.perf_counter(), _processor_seconds()
     result = work(*arguments)
     seconds, used = time.perf_counter() - started, _processor_seconds() - used
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = max(map(_largest_kilobytes, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))) / 1024
     row = {"step": step, "runs": runs, "seconds": round(seconds, 1)}
     row |= {"of a processor": round(used, 1), "peak MB": round(peak)}
     print(row, flush=True)
@@ -89,6 +89,10 @@ def timed(step: str, runs: int, work: Callable, *arguments):
 def _processor_seconds() -> float:
     """Of this process and the children that have ended."""
     return sum(os.times()[:4])
+
+
+def _largest_kilobytes(who: int) -> int:
+    return resource.getrusage(who).ru_maxrss
 
 
 def tables_and_figures(study: Study, loaded) -> None:
@@ -101,6 +105,14 @@ def tables_and_figures(study: Study, loaded) -> None:
     run_overview(study, loaded.runs)
     missing_runs(study, loaded.runs)
     summarise(study, loaded, compared, compare_models(loaded.predictions))
+
+
+def statistics(study: Study, settings: str) -> None:
+    """The statistics notebook as a study runs it, in a process of its own that reads again."""
+    target = study.run_folder / "notebooks" / "06_statistics.ipynb"
+    source = "notebooks/06_statistics.ipynb", str(target), "study=paper", f"settings={settings}"
+    command = sys.executable, "-m", "ubc_lib.notebooks", *source
+    subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
 
 
 def plan(settings: str) -> None:
@@ -125,8 +137,9 @@ def main() -> None:
             runs = len(study.planned_runs)
             read, loaded = timed("read records", runs, load_runs, study)
             shown, _ = timed("tables and figures", runs, tables_and_figures, study, loaded)
+            judged, _ = timed("statistics, read anew", runs, statistics, study, settings)
             planned, _ = timed("plan (snakemake -n)", runs, plan, settings)
-            rows += [read, shown, planned]
+            rows += [read, shown, judged, planned]
     pd.DataFrame(rows).to_csv(RESULTS, index=False)
 
 

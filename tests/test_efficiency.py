@@ -1,10 +1,13 @@
 """Learning curves and the images that a mask saves."""
 
+import warnings
+
 import numpy as np
 import pytest
 
 from tests.prediction_samples import runs_of
 from ubc_lib.efficiency import (
+    _needed,
     curve_band,
     curve_table,
     fit_learning_curves,
@@ -48,6 +51,13 @@ def test_what_resnet34_never_reaches_is_not_invented():
     assert saved["ratio"].isna().all()
     assert saved["not_below"].to_numpy() == pytest.approx(100 / SIZES)
     assert saved["not_above"].isna().all()
+
+
+def test_a_baseline_that_hardly_rises_needs_endless_images_without_a_warning():
+    hardly, better, sizes = np.array([0.9, 0.5, 0.001]), np.array([0.9, 0.1, 0.5]), np.array([1, 9])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert _needed(hardly, better, sizes).tolist() == [np.inf, np.inf]
 
 
 def test_what_resnet34_has_from_the_start_is_a_bound_from_above():

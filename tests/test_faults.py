@@ -7,20 +7,23 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import tiny_study
 from tests.test_run import without_time
-from ubc_lib import run
-from ubc_lib.cohort import read_brats
+from ubc_lib import run, slices
+from ubc_lib.cohort import read_brats, read_cohort
 from ubc_lib.errors import InputError
-from ubc_lib.results import load_runs, read_record, record_path
+from ubc_lib.results import load_runs, read_record
 from ubc_lib.run import train_across_sizes, train_run
-from ubc_lib.slices import load_slices
-from ubc_lib.study import ROOT, Study
+from ubc_lib.slices import load_slices, make_slices
+from ubc_lib.study import ROOT, Study, record_path
 
 SETTINGS = (
     "name=tiny patients_per_class=4 slices_per_patient=2 image_size=32 images_per_class=[2] "
@@ -204,6 +207,38 @@ def test_a_cohort_that_vanishes_while_it_is_read_is_named(tree, monkeypatch):
         read_brats(tree)
 
 
+def test_a_cohort_that_vanishes_between_two_patients_leaves_nothing_half_made(
+    study, tree, monkeypatch
+):
+    def vanishing(study):
+        table = read_cohort(study)
+        tree.rename(tree.with_name("gone"))
+        return table
+
+    monkeypatch.setattr(slices, "read_cohort", vanishing)
+    with pytest.raises(InputError, match=r"Patient BraTS19_\w+: .*flair.nii.gz cannot be read"):
+        load_slices(study)
+    assert not list(study.run_folder.glob("*.npz"))
+    tree.with_name("gone").rename(tree)
+    monkeypatch.undo()
+    assert len(load_slices(study).table) == 16
+
+
+def test_a_slow_cohort_is_read_once_while_the_other_jobs_wait(study, monkeypatch):
+    calls = []
+
+    def slowly(study):
+        calls.append(study)
+        time.sleep(1)
+        return make_slices(study)
+
+    monkeypatch.setattr(slices, "make_slices", slowly)
+    with ThreadPoolExecutor() as jobs:
+        loaded = list(jobs.map(load_slices, [study] * 3))
+    assert len(calls) == 1
+    assert len({one.fingerprint for one in loaded}) == 1
+
+
 def test_a_cohort_may_vanish_once_its_slices_are_made(study, tree):
     load_slices(study)
     shutil.rmtree(tree)
@@ -214,6 +249,35 @@ def test_a_folder_that_takes_no_files_is_named(tree, monkeypatch):
     monkeypatch.setenv("UBC_DATA", "/proc/results")
     with pytest.raises(InputError, match=r"/proc/results/.* could not be written"):
         load_slices(tiny_study(tree))
+
+
+def test_a_read_only_results_folder_ends_a_run_with_a_message_and_is_still_read(study, monkeypatch):
+    made = make_slices(study)
+    with plain_user() as folder:
+        monkeypatch.setenv("UBC_DATA", str(folder))
+        train_run(study, made, "resnet34", 1, seed=0)
+        for path in study.run_folder.rglob("*/"):
+            path.chmod(0o555)
+        with pytest.raises(InputError, match=r"could not be written \(Permission denied\).*give"):
+            train_run(study, made, "resnet34", 2, seed=0)
+        assert load_runs(study).runs["images_per_class"].tolist() == [1]
+
+
+@contextmanager
+def plain_user():
+    """Someone with a folder, since the administrator may write anywhere."""
+    administrator, nobody = os.geteuid() == 0, 65534
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o777)
+        if administrator:
+            os.seteuid(nobody)
+        try:
+            yield Path(name)
+        finally:
+            if administrator:
+                os.seteuid(0)
+            for path in Path(name).rglob("*/"):
+                path.chmod(0o755)
 
 
 @pytest.mark.parametrize("kilobytes", [0, 1024], ids=["at the record", "at the checkpoint"])
@@ -242,11 +306,16 @@ def test_clocks_that_disagree_change_nothing(study, monkeypatch, moment):
     assert train_across_sizes(study, "resnet34", 0).runs.equals(before)
 
 
-def test_a_damaged_record_is_run_again_once_it_is_deleted(study):
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda text: text[:-100], lambda text: text.replace('"accuracy": ', '"accuracy": 0.', 1)],
+    ids=["truncated", "altered by hand"],
+)
+def test_a_spoilt_record_is_never_used_and_is_run_again_once_it_is_deleted(study, spoil):
     whole = train_run(study, load_slices(study), "resnet34", 2, seed=0)
     path = record_path(study, "resnet34", 2, 0)
-    path.write_text(path.read_text()[:-100])
-    with pytest.raises(InputError, match="Delete it to run it again"):
+    path.write_text(spoil(path.read_text()))
+    with pytest.raises(InputError, match=rf"{path.name}.*Delete it to run it again"):
         train_run(study, load_slices(study), "resnet34", 2, seed=0)
     path.unlink()
     assert comparable(train_run(study, load_slices(study), "resnet34", 2, seed=0)) == comparable(

@@ -107,6 +107,13 @@ def test_no_lock_names_a_registry():
     assert '"resolved"' not in (ROOT / "book" / "package-lock.json").read_text()
 
 
+def test_actions_are_pinned_to_a_commit():
+    for path in (ROOT / ".github" / "workflows").glob("*.yml"):
+        used = re.findall(r"uses: \S+@(\S+)", path.read_text())
+        assert used
+        assert all(re.fullmatch("[0-9a-f]{40}", commit) for commit in used), path.name
+
+
 def test_library_modules_can_be_read_in_a_sitting():
     lengths = {p.name: len(p.read_text().splitlines()) for p in ROOT.glob("ubc_lib/*.py")}
     assert max(lengths.values()) < 300, lengths

@@ -8,7 +8,8 @@ from tests.records import made_record, record_all
 from ubc_lib.errors import InputError
 from ubc_lib.publish import publish
 from ubc_lib.restore import restore
-from ubc_lib.results import LARGEST_RECORD, load_runs, read_record, record_path, write_record
+from ubc_lib.results import LARGEST_RECORD, load_runs, read_record, write_record
+from ubc_lib.study import record_path
 
 
 @pytest.fixture

@@ -20,13 +20,13 @@ from ubc_lib.results import (
     load_runs,
     load_weights,
     read_record,
-    record_path,
     save_weights,
     tidy,
     weights_path,
     write_record,
     write_tables,
 )
+from ubc_lib.study import record_path
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import torch
 from tests.conftest import tiny_study, write_tree
 from ubc_lib import files, run
 from ubc_lib.errors import InputError
-from ubc_lib.results import load_runs, load_weights, read_record, record_path, weights_path
+from ubc_lib.results import load_runs, load_weights, read_record, weights_path
 from ubc_lib.run import train_across_sizes, train_run
 from ubc_lib.slices import load_slices
 from ubc_lib.split import draw_split
-from ubc_lib.study import ROOT
+from ubc_lib.study import ROOT, record_path
 from ubc_lib.tables import accuracy_by_images, run_overview
 
 VARIES = ("seconds", "date")

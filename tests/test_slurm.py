@@ -1,9 +1,12 @@
 """The same study through a real SLURM: same records, and no fault of the cluster costs a run."""
 
 import os
+import re
 import shutil
+import signal
 import subprocess
 
+import psutil
 import pytest
 
 from tests import slurm
@@ -64,7 +67,9 @@ def records_of(study: Study) -> dict[str, dict]:
     return {path.stem: without_time(read_record(path)) for path in paths}
 
 
-def through_slurm(cluster, study: Study, settings: str, *options: str) -> subprocess.Popen:
+def through_slurm(
+    cluster, study: Study, settings: str, *options: str, gpu: str = "no"
+) -> subprocess.Popen:
     """The study's trainings by the profile of this repository, as the book says to start it."""
     environment = cluster.environment | {"UBC_DATA": os.environ["UBC_DATA"]}
     environment["PYTHONPATH"] = str(ROOT)
@@ -79,8 +84,7 @@ def through_slurm(cluster, study: Study, settings: str, *options: str) -> subpro
             *("--slurm-no-account", "--slurm-status-command", "squeue", "--latency-wait", "5"),
             *("--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks"),
             *("2", "--slurm-logdir", str(cluster.folder / "jobs"), *options),
-            *("--default-resources", "slurm_partition=main", "mem_mb=1000", "runtime=5"),
-            *("--config", "study=lesion_crops", f"settings={settings}"),
+            *("--config", "study=lesion_crops", f"settings={settings}", f"gpu={gpu}"),
         ],
         cwd=ROOT,
         env=environment,
@@ -91,12 +95,32 @@ def through_slurm(cluster, study: Study, settings: str, *options: str) -> subpro
 
 
 def test_a_study_gives_the_same_records_as_locally(cluster, local):
-    study, expected = local(SETTINGS)
-    snakemake = through_slurm(cluster, study, SETTINGS)
-    log, _ = snakemake.communicate(timeout=240)
-    assert snakemake.returncode == 0, log
+    """Each job asks for a GPU, which is one by name alone: torch takes the processor."""
+    settings = SETTINGS.replace("device=cpu", "device=auto")
+    study, expected = local(settings)
+    log, jobs = finished(cluster, through_slurm(cluster, study, settings, gpu="yes"))
+    assert records_of(study) == expected, log
+    assert len(expected) == len(jobs) == 2 * 3
+    for job in jobs:
+        assert re.fullmatch("gres[:/]gpu:1", job["TresPerJob"])
+        assert job["MinMemoryNode"] == f"{study.memory_mb}M"
+    assert "slurm_extra=--signal=TERM@120" in log
+
+
+def test_a_job_past_its_time_limit_goes_on_from_its_checkpoint(cluster, local):
+    """One minute, the shortest limit that SLURM has, reached by a training that stands still."""
+    study, expected = local(LONG)
+    limit = "--set-resources", "train:runtime=attempt", "train:slurm_extra=''"
+    snakemake = through_slurm(cluster, study, LONG, *limit)
+    folder = study.run_folder / "checkpoints"
+    cluster.wait_for(lambda: list(folder.glob("*.lock")), seconds=120)
+    training().send_signal(signal.SIGSTOP)
+    cluster.wait_for(lambda: list(folder.glob("*.pt")), seconds=150)
+    log, jobs = finished(cluster, snakemake)
+    limits = [(job["JobState"], job["TimeLimit"]) for job in jobs]
+    assert limits == [("TIMEOUT", "00:01:00"), ("COMPLETED", "00:02:00")], log
+    assert not any("TresPerJob" in job for job in jobs)  # no GPU: the study's device is none
     assert records_of(study) == expected
-    assert len(expected) == 2 * 3
 
 
 def test_a_job_told_to_leave_and_a_lost_node_cost_no_run(cluster, local):
@@ -117,6 +141,26 @@ def test_a_job_told_to_leave_and_a_lost_node_cost_no_run(cluster, local):
     log, _ = snakemake.communicate(timeout=240)
     assert snakemake.returncode == 0, log
     assert records_of(study) == expected
+
+
+def finished(cluster, snakemake: subprocess.Popen) -> tuple[str, list[dict[str, str]]]:
+    """What Snakemake said in the end, and what SLURM knows of the jobs that it submitted."""
+    log, _ = snakemake.communicate(timeout=300)
+    shown = cluster.call("scontrol", "--oneliner", "show", "jobs").splitlines()
+    fields = [dict(word.partition("=")[::2] for word in line.split()) for line in shown]
+    submitted = re.findall(r"SLURM jobid (\d+)", log)
+    return log, [job for job in fields if job["JobId"] in submitted]
+
+
+def training() -> psutil.Process:
+    """The process that trains: the notebook's kernel, which has this test's data folder."""
+    (found,) = [
+        one
+        for one in psutil.process_iter(["cmdline", "environ"])
+        if "ipykernel_launcher" in (one.info["cmdline"] or ())
+        and one.info["environ"].get("UBC_DATA") == os.environ["UBC_DATA"]
+    ]
+    return found
 
 
 def running_jobs(cluster) -> list[str]:

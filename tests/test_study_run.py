@@ -10,8 +10,8 @@ import nbformat
 import pytest
 
 from tests.conftest import write_tree
-from ubc_lib.results import load_runs
-from ubc_lib.study import ROOT, Study
+from ubc_lib.results import load_runs, read_record
+from ubc_lib.study import ROOT, Study, record_path
 from ubc_lib.summary import read_summary
 
 pytestmark = pytest.mark.slow
@@ -22,7 +22,9 @@ SETTINGS = (
 )
 
 
-def snakemake(data: Path, root: Path | str, *targets: str, settings: str = SETTINGS):
+def snakemake(
+    data: Path, root: Path | str, *targets: str, settings: str = SETTINGS, gpu: str = "no"
+):
     environment = os.environ | {"UBC_DATA": str(data), "PYTHONUNBUFFERED": "1"}
     environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     return subprocess.run(
@@ -31,6 +33,7 @@ def snakemake(data: Path, root: Path | str, *targets: str, settings: str = SETTI
             *([] if "--dry-run" in targets else ["--quiet", "all"]),
             *("--rerun-triggers", "mtime", "--resources", "gpu=1"),
             *("--config", "study=lesion_crops", f"settings={settings}", f"cohort_root={root}"),
+            f"gpu={gpu}",
         ],
         env=environment,
         cwd=ROOT,
@@ -98,6 +101,26 @@ def test_a_second_call_runs_nothing(finished, study, tmp_path):
     done = snakemake(finished[0], finished[0].parent / "tree", "models", "explorer", "statistics")
     assert done.returncode == 0
     assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_a_record_that_was_deleted_is_trained_again_by_the_same_command(finished, study):
+    path = record_path(study, "resnet34", 4, 0)
+    before = read_record(path)
+    other = record_path(study, "resnet34", 1, 0).stat().st_mtime_ns
+    path.unlink()
+    done = snakemake(finished[0], finished[0].parent / "tree", "statistics")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert read_record(path)["predictions"] == before["predictions"]
+    assert record_path(study, "resnet34", 1, 0).stat().st_mtime_ns == other
+
+
+@pytest.mark.parametrize(
+    ("device", "gpu", "asked"), [("cpu", "no", 0), ("auto", "yes", 1), ("cuda", "no", 1)]
+)
+def test_a_training_asks_for_one_gpu_where_the_device_is_one(tmp_path, device, gpu, asked):
+    settings = f"{SETTINGS} device={device}"
+    done = snakemake(tmp_path, "", "results", "--dry-run", settings=settings, gpu=gpu)
+    assert re.findall(r"rule train:.*?gpu=(\d+)", done.stdout, re.DOTALL) == [str(asked)] * 2
 
 
 def test_without_settings_the_study_runs_as_it_is_written(tmp_path):

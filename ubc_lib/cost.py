@@ -1,7 +1,7 @@
 """What a study costs: time and memory of its jobs, from rates fitted to measured runs.
 
 A job is one model and one seed across all subset sizes. Only runs on a CPU have been measured, one
-one thread each; for a GPU the same numbers are a generous upper estimate.
+thread each; for a GPU the same numbers are a generous upper estimate.
 
 Use: python -m ubc_lib.cost STUDY [SETTINGS] [--machines N ...]
 """

@@ -152,7 +152,7 @@ def _needed(baseline: np.ndarray, boosted: np.ndarray, sizes: np.ndarray) -> np.
     """Images that the baseline needs; inf beyond the largest size, 0 below the smallest."""
     a, b, c = baseline
     missing = a - learning_curve(sizes, *boosted)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         needed = np.where(missing > 0, np.power(b / np.maximum(missing, 1e-12), 1 / c), np.inf)
     needed[needed > sizes[-1] * (1 + 1e-9)] = np.inf
     needed[needed < sizes[0] * (1 - 1e-9)] = 0

@@ -18,7 +18,7 @@ from ubc_lib.errors import InputError
 from ubc_lib.files import atomic_path
 from ubc_lib.models import build_model
 from ubc_lib.record_format import check_format
-from ubc_lib.study import Study, parts_of
+from ubc_lib.study import Study, parts_of, run_name
 
 # Settings that say which runs there are, where they run, or what people should know of them; the
 # others decide what a run computes.
@@ -53,16 +53,6 @@ class Runs:
     evaluations: pd.DataFrame
     history: pd.DataFrame
     predictions: pd.DataFrame
-
-
-def run_name(model: str, images_per_class: int, seed: int) -> str:
-    """The name of one run's files."""
-    return f"{model}-n{images_per_class:03d}-seed{seed}"
-
-
-def record_path(study: Study, model: str, images_per_class: int, seed: int) -> Path:
-    """Where the record of a run is, or will be."""
-    return study.run_folder / "records" / f"{run_name(model, images_per_class, seed)}.json"
 
 
 def computing_settings(study: Study) -> dict:

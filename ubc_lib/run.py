@@ -20,8 +20,6 @@ from ubc_lib.results import (
     check_record,
     computing_settings,
     read_record,
-    record_path,
-    run_name,
     save_weights,
     tidy,
     weights_path,
@@ -30,7 +28,7 @@ from ubc_lib.results import (
 from ubc_lib.seeds import torch_seed
 from ubc_lib.slices import Slices, load_slices
 from ubc_lib.split import draw_split, draw_subset
-from ubc_lib.study import Study
+from ubc_lib.study import Study, record_path, run_name
 from ubc_lib.training import Examples, Progress, fit
 
 

@@ -214,6 +214,16 @@ class Study(BaseModel):
         return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
 
 
+def run_name(model: str, images_per_class: int, seed: int) -> str:
+    """The name of one run's files."""
+    return f"{model}-n{images_per_class:03d}-seed{seed}"
+
+
+def record_path(study: Study, model: str, images_per_class: int, seed: int) -> Path:
+    """Where the record of a run is, or will be."""
+    return study.run_folder / "records" / f"{run_name(model, images_per_class, seed)}.json"
+
+
 def study_names() -> list[str]:
     """Names of the studies in `studies/`."""
     return sorted(path.stem for path in STUDIES.glob("*.yaml"))
