@@ -185,7 +185,7 @@ def test_the_slider_of_the_explorer_changes_the_slice(open_page):
     page = open_page(EXPLORER)
     assert shown_slices(page) == ["Slice 70 of patient one, HGG"]
     page.locator(".noUi-handle:visible").press("ArrowRight")
-    page.wait_for_timeout(100)
+    page.get_by_alt_text("Slice 71 of patient one, HGG").wait_for()
     assert shown_slices(page) == ["Slice 71 of patient one, HGG"]
 
 
@@ -202,8 +202,7 @@ def test_the_explorer_changes_patients_and_hides_the_lesion(open_page):
     outline = page.locator("img[alt='Outline of the lesion']:visible")
     assert outline.count() == 1
     page.get_by_role("button", name="lesion off").click()
-    page.wait_for_timeout(100)
-    assert outline.count() == 0
+    outline.wait_for(state="hidden")
 
 
 def test_the_training_explorer_changes_its_picture_with_size_and_seed(open_page):
