@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help study book pdf test test-cluster bench publish restore lock clean
+.PHONY: help study book pdf check-book test test-cluster bench publish restore lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -29,6 +29,10 @@ book: $(ENV) ## rebuild the pages of STUDY, or of the committed results, without
 
 pdf: $(ENV) ## the same, with all pages as one PDF besides (needs Chromium)
 	@python -m ubc_lib.book $(STUDY) --pdf
+
+check-book: $(ENV) ## look at every page of the book in _build/html: requests, weights, links, accessibility
+	UBC_BOOK=_build/html pytest tests/test_browser.py tests/test_book.py \
+	  -k "no_page or first_visit or whole_book or every_link or search"
 
 test: $(ENV) ## run all tests but those of test-cluster, a file at a time on each core
 	pytest -m "not slurm" --numprocesses logical --maxprocesses 4 --dist loadfile

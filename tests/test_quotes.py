@@ -78,5 +78,5 @@ def test_the_status_box_names_study_cohort_device_commit_and_date():
 
 def test_the_overview_has_a_row_per_study():
     table = overview([summary_of("first"), summary_of("second")]).splitlines()
-    assert [line.count("|") for line in table] == [7] * 4
+    assert [line.count("|") for line in table] == [6] * 4
     assert "studies/second/index.md" in table[3]

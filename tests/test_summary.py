@@ -76,7 +76,7 @@ def test_five_lines_say_what_came_out(finished):
     assert len(lines) == 5
     assert lines[0].startswith("resnet34: accuracy 0.75 [")
     assert lines[2] == "Dice: 0.50"
-    assert "8 patients of a BraTS tree (study tiny)" in lines[3]
+    assert "8 BraTS patients (study tiny)" in lines[3]
     assert "6.0 minutes" in lines[4]
 
 

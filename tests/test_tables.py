@@ -17,6 +17,7 @@ from ubc_lib.tables import (
     run_overview,
     sites,
     table_3,
+    training_table,
 )
 
 
@@ -96,6 +97,16 @@ def test_run_overview_counts_done_and_missing_runs_of_every_cell(asked_for):
     assert cells.loc[("resnet34", 1), ["done", "missing", "plateau_reached"]].tolist() == [2, 0, 2]
     assert cells.loc[("resnet34", 4), ["done", "missing", "plateau_reached"]].tolist() == [0, 2, 0]
     assert cells.loc[("resnet34", 1), "minutes"] == 1
+
+
+def test_training_table_has_every_epoch_of_one_seed_with_the_test_half_where_it_was_tested():
+    results = some_runs(sizes=(1,), seeds=(0, 1))
+    table = training_table(results, seed=1)
+    assert len(table) == (results.history["seed"] == 1).sum()
+    assert table["accuracy_training"].notna().all()
+    tested = table.dropna(subset="accuracy_test")
+    assert len(tested) == (results.evaluations["seed"] == 1).sum()
+    assert set(table["seed"]) == {1}
 
 
 def test_cohort_overview_counts_patients_and_slices_of_each_half():

@@ -142,7 +142,7 @@ def volume_view(study: Study, patient: str) -> NiiVue:
     found = cohort.loc[[patient]].iloc[0]
     if ".nii" not in found["image"].suffixes:
         raise InputError(f"{found['image']} is a picture; a volume view needs a NIfTI file.")
-    viewer = NiiVue()
+    viewer = NiiVue(is_radiological_convention=True)
     viewer.load_volumes(
         [
             {"path": found["image"], "colormap": "gray"},

@@ -154,8 +154,8 @@ def status_box(summary: dict) -> str:
 
 def overview(summaries: list[dict]) -> str:
     """A Markdown table with one row per study of the book."""
-    columns = ("title", "cohort", f"accuracy_{BASELINE}", f"accuracy_{BOOSTED}", "difference")
-    headings = ("Study", "Cohort", *MODEL_LABELS.values(), "Difference", "Verdict")
+    columns = ("title", f"accuracy_{BASELINE}", f"accuracy_{BOOSTED}", "difference")
+    headings = ("Study", *MODEL_LABELS.values(), "Difference", "Verdict")
     rows = [headings, ["---"] * len(headings)]
     for summary in summaries:
         quotes = quoted(summary, f"studies/{summary['study']}/")
@@ -164,11 +164,13 @@ def overview(summaries: list[dict]) -> str:
 
 
 def _figure(summary: dict, folder: str) -> str:
+    printed = " and ".join(f"{paper.TABLE_3[model].accuracy:.2f}" for model in MODEL_LABELS)
     return (
         f"```{{figure}} {folder}figure-6.svg\n"
         ":alt: Accuracy of both models against the number of training images per class\n\n"
         f"The paper's Figure 6 from our runs ({summary['study']}): accuracy on {summary['n_test']} "
-        "test slices, with 95 % Wilson intervals. Open diamonds are what the paper reports.\n```"
+        "test slices, with 95\u00a0% Wilson intervals. Open diamonds are what the paper reports, "
+        f"{printed}.\n```"
     )
 
 

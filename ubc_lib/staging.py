@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections import Counter
+from fnmatch import fnmatch
 from itertools import takewhile
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from ubc_lib.verdict_page import verdict_page
 SHARED_PAGE = "02_models"
 PAGES = ("01_cohort", "03_train-*-seed*[0-9]", "04_results", "05_explorer", "06_statistics")
 EXPLORER = "05_explorer"
+SHOWN_TABLES = {"03": "training_seed*", "05": "training_seed*"}  # as 05_explorer writes them
 HEADLINE_FIGURE = ("04_results", "fig-6")
 LEFT_OUT = (
     "*Pictures of real patients are not published. The sections that show them are left out here; "
@@ -54,6 +56,7 @@ def stage(folders: list[Path], book: Path = ROOT / "book") -> dict:
         ]
         parts.append({"caption": f"Results: {summary['study']}", "chapters": chapters})
     models = _read(_found(folders[0], SHARED_PAGE)[0])
+    _offer_tables(models, folders[0], f"{summaries[0]['study']}/")
     _open_with(models, _title(models))
     nbformat.write(models, staged / "models.ipynb")
     (staged / "summaries.json").write_text(json.dumps(summaries), encoding="utf-8")
@@ -92,7 +95,7 @@ def _stage_study(folder: Path, summary: dict, target: Path, template: str) -> di
         _relabel(notebook, unique | shared)
         model = stem.partition("-")[2].partition("-")[0]
         titles[stem] = _title(notebook) + (f": {MODEL_LABELS[model]}" if model else "")
-        _offer_tables(notebook, folder)
+        _offer_tables(notebook, folder, shown=SHOWN_TABLES.get(stem[:2]))
         left_out = _leave_out_withheld(notebook)
         _fold_progress(notebook)
         _open_with(notebook, f"{titles[stem]} ({study})", box, *left_out)
@@ -136,11 +139,20 @@ def _title(notebook: NotebookNode) -> str:
     return notebook.cells[0].source.partition("\n")[0].removeprefix("# ")
 
 
-def _offer_tables(notebook: NotebookNode, folder: Path) -> None:
-    """End a page with the tables that its own code writes, as downloads."""
+def _offer_tables(
+    notebook: NotebookNode, folder: Path, place: str = "", shown: str | None = None
+) -> None:
+    """End a page with the tables that its own code writes, or whose names match, as downloads.
+
+    place: leads from the page to the tables, and ends with "/".
+    """
     code = "\n".join(cell.source for cell in notebook.cells if "write_tables(" in cell.source)
     paths = sorted((folder / "tables").glob("*.csv"))
-    offered = [f"{{download}}`{path.name}`" for path in paths if f'"{path.stem}"' in code]
+    offered = [
+        f"{{download}}`{place}{path.name}`"
+        for path in paths
+        if f'"{path.stem}"' in code or (shown and fnmatch(path.stem, shown))
+    ]
     if offered:
         text = f"## Data\n\nThe figures and tables of this page as CSV: {', '.join(offered)}."
         notebook.cells.append(new_markdown_cell(text))

@@ -20,7 +20,7 @@ INTERVAL = ("accuracy", "low", "high")
 ENOUGH_SEEDS = 3  # with two, an interval over seeds spans nearly everything
 COHORTS = {
     "phantom": "synthetic phantoms",
-    "brats": "patients of a BraTS tree",
+    "brats": "BraTS patients",
     "manifest": "patients of a manifest",
 }
 

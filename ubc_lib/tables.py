@@ -6,7 +6,7 @@ import pandas as pd
 from ubc_lib import paper
 from ubc_lib.models import parameter_table
 from ubc_lib.paper import DUMMY
-from ubc_lib.results import KEYS
+from ubc_lib.results import KEYS, Runs
 from ubc_lib.statistics import wilson_interval
 from ubc_lib.study import Study
 
@@ -96,6 +96,18 @@ def table_3(study: Study, runs: pd.DataFrame, predictions: pd.DataFrame) -> pd.D
     for column in ("parameters", "mask_pixels", "accuracy", "half_width", "dice"):
         table[f"paper_{column}"] = [getattr(row, column) for row in printed]
     return table.astype({f"paper_{column}": float for column in ("mask_pixels", "dice")})
+
+
+def training_table(results: Runs, seed: int) -> pd.DataFrame:
+    """Every epoch of the runs of one seed: of the training half and, where it was tested, the test.
+
+    Columns KEYS, epoch and those of `Runs.history` and `Runs.evaluations`; what both have ends in
+    _training or _test.
+    """
+    tested, trained = (
+        table[table["seed"] == seed] for table in (results.evaluations, results.history)
+    )
+    return trained.merge(tested, how="left", on=[*KEYS, "epoch"], suffixes=("_training", "_test"))
 
 
 def run_overview(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
