@@ -138,14 +138,14 @@ def test_a_job_told_to_leave_and_a_lost_node_cost_no_run(cluster, local):
     state = "sinfo", "--noheader", "--format=%T"
     cluster.wait_for(lambda: "down" in cluster.call(*state), seconds=60)
     cluster.call("slurmd")
-    log, _ = snakemake.communicate(timeout=240)
+    log, _ = snakemake.communicate(timeout=600)
     assert snakemake.returncode == 0, log
     assert records_of(study) == expected
 
 
 def finished(cluster, snakemake: subprocess.Popen) -> tuple[str, list[dict[str, str]]]:
     """What Snakemake said in the end, and what SLURM knows of the jobs that it submitted."""
-    log, _ = snakemake.communicate(timeout=300)
+    log, _ = snakemake.communicate(timeout=600)
     shown = cluster.call("scontrol", "--oneliner", "show", "jobs").splitlines()
     fields = [dict(word.partition("=")[::2] for word in line.split()) for line in shown]
     submitted = re.findall(r"SLURM jobid (\d+)", log)
