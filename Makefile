@@ -45,8 +45,9 @@ bench: $(ENV) ## measure the engine against the reference loop (15 minutes on a 
 	@python -m benchmarks.engine
 	@python -m ubc_lib.performance_page
 
-publish: $(ENV) ## copy the results of STUDY to data/results, without pictures of real patients
+publish: $(ENV) ## copy results of STUDY to data/results, without pictures of real patients; fit costs anew
 	@python -m ubc_lib.publish "$(or $(STUDY),quick)" "$(SET)"
+	@python -m benchmarks.cost
 
 restore: $(ENV) ## copy the committed records of STUDY to data/runs, to continue them
 	@python -m ubc_lib.restore "$(or $(STUDY),quick)" "$(SET)"

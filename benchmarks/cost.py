@@ -25,6 +25,7 @@ from ubc_lib.cost import (
 )
 from ubc_lib.device import cpu_threads
 from ubc_lib.models import build_model
+from ubc_lib.results import write_table
 from ubc_lib.study import MODEL_NAMES, ROOT, Study
 from ubc_lib.training import Examples, fit
 
@@ -136,8 +137,7 @@ def main() -> None:
     factor = max(LEAST_FACTOR, errors["sum"].max())
     rates = fit_rates(runs).assign(safety_factor=factor)
     for path, table, digits in ((RATES, rates, 6), (ERRORS, errors, 2), (HOURS, hours(rates), 1)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        table.round(digits).to_csv(path, index=False)
+        write_table(path, table.round(digits))
         print(table.round(digits).to_string(index=False))
     assert set(WORK) <= set(read_rates())
 
