@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ubc_lib.files import atomic_path
+from ubc_lib.quotes import in_plural
 from ubc_lib.study import ROOT
 from ubc_lib.style import MODEL_COLOURS, MODEL_LABELS, WIDTH, use_book_style
 
@@ -143,6 +144,7 @@ def _short(machines: pd.Series) -> pd.Series:
 def machine_table(machines: pd.DataFrame) -> pd.DataFrame:
     """Machines, their measured rates and versions, one column each."""
     table = machines.drop(columns=[name for name in machines if name.endswith("_parameters")])
+    table = table.assign(machine=table["machine"].map(in_plural))
     table = table.set_index("machine").T.rename_axis("").reset_index()
     table[""] = table[""].str.replace("_", " ")
     return table
@@ -211,7 +213,7 @@ def epoch_figure(engine: pd.DataFrame) -> Figure:
                 ms=4,
                 label=f"{MODEL_LABELS[model]}, {'this library' if name == 'ubc_lib' else name}",
             )
-        axes.set(xscale="log", yscale="log", title=f"{machine}\n{size} pixels")
+        axes.set(xscale="log", yscale="log", title=f"{in_plural(machine)}\n{size} pixels")
     figure.supxlabel("images in an epoch")
     figure.supylabel("seconds per epoch")
     figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)

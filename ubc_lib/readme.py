@@ -6,6 +6,7 @@ Use: python -m ubc_lib.readme
 from pathlib import Path
 
 from ubc_lib.files import atomic_path
+from ubc_lib.quotes import in_plural
 from ubc_lib.study import ROOT, data_folder
 from ubc_lib.style import MODEL_LABELS
 from ubc_lib.summary import accuracy_text, read_summary
@@ -38,7 +39,7 @@ def results_section(results: Path) -> str:
         )
     if not figures:
         return "No results are committed yet."
-    return "\n".join([*lines, "", *"\n\n".join(figures).splitlines()])
+    return in_plural("\n".join([*lines, "", *"\n\n".join(figures).splitlines()]))
 
 
 def update(readme: Path = ROOT / "README.md") -> None:
@@ -53,8 +54,7 @@ def update(readme: Path = ROOT / "README.md") -> None:
 def _row(summary: dict, label: str, one: dict | None) -> str:
     accuracy, dice = "no finished run", ""
     if one:
-        seeds = one["seeds"]
-        accuracy = f"{accuracy_text(one)}, {seeds} seed{'s' if seeds > 1 else ''}"
+        accuracy = f"{accuracy_text(one)}, {one['seeds']} seed(s)"
         dice = "" if one["dice"] is None else f"{one['dice']:.2f}"
     cells = [f"`{summary['study']}`", summary["cohort"], label, summary["images_per_class_max"]]
     return f"| {' | '.join(map(str, [*cells, accuracy, dice]))} |"

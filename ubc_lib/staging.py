@@ -25,7 +25,6 @@ from ubc_lib.verdict_page import verdict_page
 SHARED_PAGE = "02_models"
 PAGES = ("01_cohort", "03_train-*-seed*[0-9]", "04_results", "05_explorer", "06_statistics")
 EXPLORER = "05_explorer"
-SHOWN_TABLES = {"03": "training_seed*", "05": "training_seed*"}  # as 05_explorer writes them
 HEADLINE_FIGURE = ("04_results", "fig-6")
 LEFT_OUT = (
     "*Pictures of real patients are not published. The sections that show them are left out here; "
@@ -95,7 +94,7 @@ def _stage_study(folder: Path, summary: dict, target: Path, template: str) -> di
         _relabel(notebook, unique | shared)
         model = stem.partition("-")[2].partition("-")[0]
         titles[stem] = _title(notebook) + (f": {MODEL_LABELS[model]}" if model else "")
-        _offer_tables(notebook, folder, shown=SHOWN_TABLES.get(stem[:2]))
+        _offer_tables(notebook, folder, shown=_training_tables(stem))
         left_out = _leave_out_withheld(notebook)
         _fold_progress(notebook)
         _open_with(notebook, f"{titles[stem]} ({study})", box, *left_out)
@@ -139,9 +138,7 @@ def _title(notebook: NotebookNode) -> str:
     return notebook.cells[0].source.partition("\n")[0].removeprefix("# ")
 
 
-def _offer_tables(
-    notebook: NotebookNode, folder: Path, place: str = "", shown: str | None = None
-) -> None:
+def _offer_tables(notebook: NotebookNode, folder: Path, place: str = "", shown: str = "") -> None:
     """End a page with the tables that its own code writes, or whose names match, as downloads.
 
     place: leads from the page to the tables, and ends with "/".
@@ -151,11 +148,17 @@ def _offer_tables(
     offered = [
         f"{{download}}`{place}{path.name}`"
         for path in paths
-        if f'"{path.stem}"' in code or (shown and fnmatch(path.stem, shown))
+        if f'"{path.stem}"' in code or fnmatch(path.stem, shown)
     ]
     if offered:
         text = f"## Data\n\nThe figures and tables of this page as CSV: {', '.join(offered)}."
         notebook.cells.append(new_markdown_cell(text))
+
+
+def _training_tables(stem: str) -> str:
+    """Names of the tables of single epochs that a page shows: its own seed's, or all explored."""
+    seed = "*" if stem == EXPLORER else stem.partition("-seed")[2]
+    return f"training_seed{seed}"
 
 
 def _leave_out_withheld(notebook: NotebookNode) -> list[str]:
