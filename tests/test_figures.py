@@ -1,5 +1,7 @@
 """Result figures draw every run that there is, and only what there is."""
 
+from itertools import combinations
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -49,6 +51,16 @@ def test_figure_7_names_the_size_of_each_mean_and_leaves_out_models_without_mask
     figure = accuracy_against_dice(some_runs().runs)
     assert {"1", "2", "4", "UBC-ResNet34"} <= texts_of(figure)
     assert "ResNet34" not in texts_of(figure)
+
+
+def test_figure_7_keeps_the_sizes_of_neighbouring_means_apart():
+    runs = some_runs(sizes=(1, 2, 3, 5, 8, 10)).runs
+    runs["dice"] += runs["images_per_class"] / 1000
+    figure = accuracy_against_dice(runs)
+    (axes,) = figure.axes
+    boxes = [text.get_window_extent() for text in axes.texts if text.get_text().isdigit()]
+    assert len(boxes) == 6
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
 
 
 def test_figure_7_says_so_when_no_model_draws_masks():

@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from adjustText import adjust_text
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
@@ -73,21 +74,22 @@ def accuracy_against_dice(runs: pd.DataFrame) -> Figure:
     """
     runs = runs.dropna(subset="dice")
     figure, axes = plt.subplots(figsize=(WIDTH, 4.2))
+    sizes = []
     for model, means in accuracy_by_images(runs).groupby("model", sort=False):
         colour, single = MODEL_COLOURS[model], runs[runs["model"] == model]
         axes.plot(means["dice"], means["accuracy"], color=colour, lw=1, alpha=0.5)
         axes.scatter(single["dice"], single["accuracy"], s=16, color=colour, alpha=0.5, lw=0)
         axes.scatter(means["dice"], means["accuracy"], s=60, color=colour, label=model_label(model))
-        for row in means.itertuples():
-            axes.annotate(
+        sizes += [
+            axes.text(
+                row.dice,
+                row.accuracy,
                 f"{row.images_per_class}",
-                (row.dice, row.accuracy),
-                xytext=(0, 8),
-                textcoords="offset points",
-                ha="center",
                 fontsize=10,
                 path_effects=[withStroke(linewidth=3, foreground="white")],
             )
+            for row in means.itertuples()
+        ]
         axes.scatter(
             paper.TABLE_3[model].dice,
             paper.TABLE_3[model].accuracy,
@@ -101,6 +103,13 @@ def accuracy_against_dice(runs: pd.DataFrame) -> Figure:
     axes.locator_params(axis="x", nbins=6)
     axes.set(xlabel="Dice on the test set", ylabel="test accuracy")
     legend_above(axes)
+    adjust_text(
+        sizes,
+        ax=axes,
+        iter_lim=500,
+        expand=(1.4, 1.7),
+        arrowprops={"arrowstyle": "-", "lw": 0.8, "color": NEUTRAL},
+    )
     return figure
 
 
