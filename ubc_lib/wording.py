@@ -61,8 +61,6 @@ def show_table_3(table: pd.DataFrame, study: Study) -> HTML:
     lines = pd.DataFrame(
         {
             "model": table["model"].map(names),
-            "parameters": table["parameters"].map(_millions),
-            "positive labels": [_labels(row.labels, row.mask_pixels) for row in table.itertuples()],
             "accuracy (95 % interval)": [
                 _interval(row.accuracy, row.low, row.high) for row in table.itertuples()
             ],
@@ -72,6 +70,8 @@ def show_table_3(table: pd.DataFrame, study: Study) -> HTML:
             ],
             "Dice": table["dice"].map(_two_decimals),
             "paper's Dice": table["paper_dice"].map(_two_decimals),
+            "parameters": table["parameters"].map(_millions),
+            "positive labels": [_labels(row.labels, row.mask_pixels) for row in table.itertuples()],
         }
     )
     without = ~table["model"].eq(DUMMY) & table["seeds"].eq(0)
