@@ -43,7 +43,9 @@ def publish(study: Study) -> Path:
             shutil.copyfile(path, temporary)
     dummy = read_summary(source)["dummy"]["accuracy"]
     with atomic_path(target / "figure_6.svg") as temporary:
-        accuracy_against_images(loaded.runs, dummy).savefig(temporary, format="svg")
+        accuracy_against_images(loaded.runs, dummy).savefig(
+            temporary, format="svg", metadata={"Date": None}
+        )
     for path in notebooks:
         notebook = nbformat.read(path, as_version=4)
         forget_machine(notebook)
