@@ -6,7 +6,6 @@ from tests.book_samples import summary_of
 from ubc_lib.quotes import (
     BASELINE,
     BOOSTED,
-    in_plural,
     overview,
     quoted,
     signed_text,
@@ -58,10 +57,6 @@ def test_russian_numbers_have_a_decimal_comma():
     quotes = quoted(summary_of(difference=-0.0333, difference_interval=[-0.1, 0.02]))
     assert quotes["difference_ru"] == "−0,03 [−0,10;\u00a0+0,02]"
     assert quotes[f"dice_{BOOSTED}_ru"] == "0,65"
-
-
-def test_counts_are_singular_or_plural():
-    assert in_plural("1 seed(s), 21 seed(s), 2 thread(s)") == "1 seed, 21 seeds, 2 threads"
 
 
 def test_a_phantom_result_is_said_to_say_nothing_about_patients():

@@ -7,7 +7,7 @@ from tests.conftest import tiny_study
 from tests.records import made_record, record_all
 from ubc_lib.errors import InputError
 from ubc_lib.results import load_runs, tidy
-from ubc_lib.summary import read_summary, summarise, summary_lines, write_summary
+from ubc_lib.summary import in_plural, read_summary, summarise, summary_lines, write_summary
 from ubc_lib.tables import table_3
 
 
@@ -75,9 +75,14 @@ def test_five_lines_say_what_came_out(finished):
     lines = summary_lines(summary_of(finished, load_runs(finished)))
     assert len(lines) == 5
     assert lines[0].startswith("resnet34: accuracy 0.75 [")
+    assert lines[0].endswith("2 seeds")
     assert lines[2] == "Dice: 0.50"
     assert "8 BraTS patients (study tiny)" in lines[3]
     assert "6.0 minutes" in lines[4]
+
+
+def test_counts_are_singular_or_plural():
+    assert in_plural("1 seed(s), 21 seed(s), 2 thread(s)") == "1 seed, 21 seeds, 2 threads"
 
 
 def test_a_summary_is_read_as_it_was_written(finished):

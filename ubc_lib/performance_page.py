@@ -12,9 +12,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ubc_lib.files import atomic_path
-from ubc_lib.quotes import in_plural
 from ubc_lib.study import ROOT
 from ubc_lib.style import MODEL_COLOURS, MODEL_LABELS, WIDTH, use_book_style
+from ubc_lib.summary import in_plural
 
 BENCHMARKS = ROOT / "data" / "results" / "benchmarks"
 PAGE = ROOT / "book" / "performance"

@@ -8,7 +8,7 @@ import re
 
 from ubc_lib import paper
 from ubc_lib.style import MODEL_LABELS
-from ubc_lib.summary import ENOUGH_SEEDS, INTERVAL
+from ubc_lib.summary import ENOUGH_SEEDS, INTERVAL, in_plural
 
 BASELINE, BOOSTED = MODEL_LABELS
 ABSENT = "not run"
@@ -172,11 +172,6 @@ def _figure(summary: dict, folder: str) -> str:
         "test slices, with 95\u00a0% Wilson intervals. Open diamonds are what the paper reports, "
         f"{printed}.\n```"
     )
-
-
-def in_plural(text: str) -> str:
-    """'1 seed(s)' as '1 seed', '2 seed(s)' as '2 seeds'."""
-    return re.sub(r"\b1 (\w+)\(s\)", r"1 \1", text).replace("(s)", "s")
 
 
 def thousands(number: int) -> str:

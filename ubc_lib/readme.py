@@ -6,10 +6,9 @@ Use: python -m ubc_lib.readme
 from pathlib import Path
 
 from ubc_lib.files import atomic_path
-from ubc_lib.quotes import in_plural
 from ubc_lib.study import ROOT, data_folder
 from ubc_lib.style import MODEL_LABELS
-from ubc_lib.summary import accuracy_text, read_summary
+from ubc_lib.summary import accuracy_text, in_plural, read_summary
 
 BEGIN = "<!-- results: written by python -m ubc_lib.readme -->"
 END = "<!-- end of results -->"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -109,6 +110,11 @@ def accuracy_text(numbers: dict) -> str:
     return f"{numbers['accuracy']:.2f} [{numbers['low']:.2f}, {numbers['high']:.2f}]"
 
 
+def in_plural(text: str) -> str:
+    """'1 seed(s)' as '1 seed', '2 seed(s)' as '2 seeds'."""
+    return re.sub(r"\b1 (\w+)\(s\)", r"1 \1", text).replace("(s)", "s")
+
+
 def summary_lines(summary: dict) -> list[str]:
     """Five lines for a terminal: both accuracies with interval, Dice, cohort, device, minutes."""
     size, n_test = summary["images_per_class_max"], summary["n_test"]
@@ -128,4 +134,4 @@ def summary_lines(summary: dict) -> list[str]:
         f"device: {summary['device']}, {summary['precision']}, {summary['minutes']:.1f} minutes of "
         "training"
     )
-    return lines
+    return [in_plural(line) for line in lines]

@@ -12,10 +12,10 @@ from ubc_lib.claims import (
     Judgement,
 )
 from ubc_lib.cost import read_rates, study_hours
-from ubc_lib.quotes import in_plural, interval_text, quoted, verdict
+from ubc_lib.quotes import interval_text, quoted, verdict
 from ubc_lib.study import Study
 from ubc_lib.style import MODEL_LABELS
-from ubc_lib.summary import ENOUGH_SEEDS
+from ubc_lib.summary import ENOUGH_SEEDS, in_plural
 
 WHOLE_SLICES = "brats2019"  # the study that would settle it
 
