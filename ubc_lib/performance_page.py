@@ -131,10 +131,14 @@ def _by_images(table: pd.DataFrame, rows: list[str]) -> pd.DataFrame:
     """The column `shown` with one column for each number of images per class."""
     wide = table.pivot(index=rows, columns="images_per_class", values="shown").sort_index()
     wide = wide.fillna("").rename(columns="{} per class".format).rename_axis(columns=None)
-    names = {"image_size": "pixels"}
-    wide = wide.reset_index().replace({"model": MODEL_LABELS})
+    wide = wide.reset_index()
+    # Few columns of words leave a phone room for the numbers.
     wide["machine"] = _short(wide["machine"])
-    return wide.rename(columns=lambda name: names.get(name, name).capitalize())
+    if "precision" in rows:
+        wide["machine"] += ", " + wide.pop("precision")
+    pixels = wide.pop("image_size").map(", {} px".format)
+    wide["model"] = wide["model"].map(MODEL_LABELS) + pixels
+    return wide.rename(columns=str.capitalize)
 
 
 def _short(machines: pd.Series) -> pd.Series:

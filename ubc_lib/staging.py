@@ -100,7 +100,7 @@ def _stage_study(folder: Path, summary: dict, target: Path, template: str) -> di
         _open_with(notebook, f"{titles[stem]} ({study})", box, *left_out)
         nbformat.write(notebook, target / f"{stem}.ipynb")
     (target / "figure-6.svg").write_text(figure, encoding="utf-8")
-    tables = sorted((folder / "tables").glob("*.csv"))
+    tables = _tables(folder)
     for table in tables:
         shutil.copyfile(table, target / table.name)
     downloads = "\n".join(f"- {{download}}`{table.name}`" for table in tables)
@@ -144,15 +144,20 @@ def _offer_tables(notebook: NotebookNode, folder: Path, place: str = "", shown: 
     place: leads from the page to the tables, and ends with "/".
     """
     code = "\n".join(cell.source for cell in notebook.cells if "write_tables(" in cell.source)
-    paths = sorted((folder / "tables").glob("*.csv"))
     offered = [
         f"{{download}}`{place}{path.name}`"
-        for path in paths
+        for path in _tables(folder)
         if f'"{path.stem}"' in code or fnmatch(path.stem, shown)
     ]
     if offered:
         text = f"## Data\n\nThe figures and tables of this page as CSV: {', '.join(offered)}."
         notebook.cells.append(new_markdown_cell(text))
+
+
+def _tables(folder: Path) -> list[Path]:
+    """The tables of a study by name, seed 2 before seed 10."""
+    paths = (folder / "tables").glob("*.csv")
+    return sorted(paths, key=lambda path: (path.stem.rstrip("0123456789"), len(path.stem), path))
 
 
 def _training_tables(stem: str) -> str:
