@@ -93,9 +93,8 @@ def answer_gallery(
             said += "" if right else f", true: {html.escape(one.label)}"
             tiles.append(f"<div>{stacked(layers)}{said}</div>")
         grid = f'<div style="{GALLERY}">{"".join(tiles)}</div>'
-        shown.append(
-            f'<p style="margin-top: 1em"><b>{title}</b></p>{grid if tiles else "<p>none</p>"}'
-        )
+        heading = f'<p style="margin-top: 1em"><b>{title}</b></p>'
+        shown += [heading, grid if tiles else "<p>none</p>"]
     return HTML("".join(shown))
 
 
