@@ -32,6 +32,7 @@ def some_runs(sizes=(1, 2, 4), seeds=(0, 1), accuracy=None) -> Runs:
                         "plateau_reached": True,
                         "epochs_run": EPOCHS,
                         "parameters": parameters,
+                        "precision": "fp32",
                         "train_labels": size,
                         "train_mask_pixels": 100 * size if model == "ubc_resnet34" else 0,
                         "seconds": 30.0,

@@ -45,10 +45,12 @@ def test_where_no_run_reached_it_there_is_no_median():
 def test_a_run_that_was_trained_on_shows_its_last_evaluations_beside_the_reported_metric():
     longer = some_runs(sizes=(2,), seeds=(0,))
     epoch = longer.evaluations["epoch"]
+    longer.runs["precision"] = "bf16"
     longer.evaluations["accuracy"] = epoch / 10  # of epochs 2, 4, 6, 8 and 10
     table = trained_on(STUDY, {STUDY.name: some_runs(), LONGER: longer})
     assert table[["images_per_class", "seed"]].to_numpy().tolist() == [[2, 0]] * 2
     assert table["accuracy"].tolist() == table["accuracy_same_rule"].tolist() == [0.5, 0.75]
+    assert table["precision_same_rule"].tolist() == ["bf16"] * 2
     assert table["accuracy_at_end"].tolist() == pytest.approx([0.6, 0.6])
 
 

@@ -35,13 +35,14 @@ def plateau_table(runs: pd.DataFrame) -> pd.DataFrame:
 def trained_on(study: Study, parts: dict[str, Runs]) -> pd.DataFrame:
     """Runs of a study that ended at their plateau, beside the same ones trained for all epochs.
 
-    Columns model, images_per_class, seed; epochs_run, accuracy and dice as the study reports them;
-    all_epochs, accuracy_same_rule and dice_same_rule as the longer run reports them, by the same
-    rule; accuracy_at_end and dice_at_end, the means of its last evaluations, as many as the rule
-    averages. No rows where no part of the study was trained on. parts: see `load_parts`.
+    Columns model, images_per_class, seed; precision, epochs_run, accuracy and dice as the study
+    reports them; precision_same_rule, all_epochs, accuracy_same_rule and dice_same_rule as the
+    longer run reports them, by the same rule; accuracy_at_end and dice_at_end, the means of its
+    last evaluations, as many as the rule averages. No rows where no part of the study was
+    trained on. parts: see `load_parts`.
     """
     longer = [one.name for one in parts_of(study) if study.stop_at_plateau > one.stop_at_plateau]
-    reported = ["epochs_run", "accuracy", "dice"]
+    reported = ["precision", "epochs_run", "accuracy", "dice"]
     tables = [pd.DataFrame(columns=[*KEYS, *reported])]
     for results in (parts[name] for name in longer if name in parts):
         last = results.evaluations.groupby(KEYS).tail(EVALUATIONS_AVERAGED)
