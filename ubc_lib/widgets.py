@@ -1,6 +1,7 @@
 """The explorers of the book: with a kernel and, because every link is a jslink, without one."""
 
 import io
+import re
 from collections.abc import Iterable
 from functools import partial
 from urllib.parse import quote
@@ -134,10 +135,12 @@ def _curves(history: pd.DataFrame, evaluations: pd.DataFrame, runs: pd.DataFrame
     with plt.rc_context({"svg.fonttype": "none"}):
         figure.savefig(drawn, format="svg", metadata={"Date": None})
     plt.close(figure)
+    # Places to a tenth of a point: with hundreds of runs, their digits would outweigh the page.
+    svg = re.sub(r"\d+\.\d{3,}", lambda place: f"{float(place[0]):.1f}", drawn.getvalue())
     n, seed = runs.iloc[0][["images_per_class", "seed"]]
     alt = f"Training loss, accuracy and Dice over epochs, {n} images per class, seed {seed}"
     return (
-        f'<img class="dark-light" alt="{alt}" src="data:image/svg+xml,{quote(drawn.getvalue())}" '
+        f'<img class="dark-light" alt="{alt}" src="data:image/svg+xml,{quote(svg)}" '
         'style="display: block; width: 100%; background: white">'
     )
 
