@@ -15,17 +15,18 @@ async function showVolume(form, still) {
   still.before(form);
   form.hidden = false;
   await viewer.attachToCanvas(form.querySelector("canvas"));
+  viewer.setSliceType(niivue.SLICE_TYPE[form.view.value]);
   await viewer.loadVolumes([
-    { url: `${form.dataset.files}flair.nii.gz` },
-    { url: `${form.dataset.files}lesion.nii.gz`, colormap: "lesion" },
+    { url: `${form.dataset.files}flair.nii.gz`, colormap: form.colours.value },
+    {
+      url: `${form.dataset.files}lesion.nii.gz`,
+      colormap: "lesion",
+      opacity: Number(form.opacity.value),
+    },
   ]);
-  const show = () => {
-    viewer.setSliceType(niivue.SLICE_TYPE[form.view.value]);
-    viewer.setColormap(viewer.volumes[0].id, form.colours.value);
-    viewer.setOpacity(1, Number(form.opacity.value));
-  };
-  form.addEventListener("input", show);
-  show();
+  form.view.oninput = () => viewer.setSliceType(niivue.SLICE_TYPE[form.view.value]);
+  form.colours.oninput = () => viewer.setColormap(viewer.volumes[0].id, form.colours.value);
+  form.opacity.oninput = () => viewer.setOpacity(1, Number(form.opacity.value));
   still.hidden = true;
 }
 
