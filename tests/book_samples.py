@@ -44,6 +44,7 @@ def summary_of(study: str = "tiny", **changes) -> dict:
         "epochs": 4,
         "images_per_class_max": 4,
         "n_test": 97,
+        "runs": 12,
         "seeds": 1,
         "models": {
             "resnet34": {"accuracy": 0.7012, **interval, "dice": None},

@@ -64,10 +64,11 @@ def test_a_phantom_result_is_said_to_say_nothing_about_patients():
     assert "nothing about patients" not in quoted(summary_of(cohort_kind="brats"))["scope"]
 
 
-def test_the_status_box_names_study_cohort_device_commit_and_date():
+def test_the_status_box_names_study_cohort_trainings_device_commit_and_date():
     box = status_box(summary_of("mine", missing_runs=3))
     for fact in ("mine", "8 synthetic phantoms", "a processor", "0123456789ab", "2024-05-06"):
         assert fact in box
+    assert "12 trainings, 1 seed at the largest size" in box
     assert "Runs missing: 3" in box
 
 
@@ -75,3 +76,13 @@ def test_the_overview_has_a_row_per_study():
     table = overview([summary_of("first"), summary_of("second")]).splitlines()
     assert [line.count("|") for line in table] == [6] * 4
     assert "studies/second/index.md" in table[3]
+    assert "| cannot tell (3 seeds) |" in table[3]
+
+
+@pytest.mark.parametrize(
+    ("high", "found"), [(0.70, "stays below"), (0.71, "agrees with"), (0.79, "agrees with")]
+)
+def test_it_is_said_whether_the_baseline_comes_out_as_in_the_paper(high, found):
+    summary = summary_of()
+    summary["models"][BASELINE]["high"] = high
+    assert quoted(summary)["baseline"] == f"ResNet34 alone {found} the paper's 0.71."

@@ -39,7 +39,7 @@ def test_the_headline_is_at_the_largest_size(finished):
     assert summary["models"]["resnet34"]["dice"] is None
     assert summary["dummy"]["accuracy"] == 0.5
     assert summary["minutes"] == 12 * 0.5
-    assert summary["missing_runs"] == 0
+    assert (summary["runs"], summary["missing_runs"]) == (12, 0)
 
 
 def test_the_interval_of_the_difference_reaches_as_far_as_either_does(finished):
@@ -66,7 +66,7 @@ def test_missing_runs_are_counted_and_a_missing_model_left_out():
     study = tiny_study()
     loaded = tidy([made_record(study, "resnet34", 4)])
     summary = summary_of(study, loaded, compared(difference=math.nan))
-    assert summary["missing_runs"] == 5
+    assert (summary["runs"], summary["missing_runs"]) == (1, 5)
     assert summary["difference"] is None
     assert "ubc_resnet34: no finished run" in summary_lines(summary)
 

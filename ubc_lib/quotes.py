@@ -28,10 +28,8 @@ VERDICTS = {
         "результат не воспроизведён: интервал разности не достигает +0,10 из статьи",
     ),
     "cannot tell": (
-        "the interval of the difference holds zero and the paper's +0.10, or there are fewer than "
-        f"{ENOUGH_SEEDS} seeds",
-        "судить нельзя: интервал разности содержит и ноль, и +0,10 из статьи, или запусков с "
-        f"разными начальными числами меньше {ENOUGH_SEEDS}",
+        "the interval of the difference holds zero and the paper's +0.10",
+        "судить нельзя: интервал разности содержит и ноль, и +0,10 из статьи",
     ),
     "not complete": (
         "one of the models has no finished run, so there is nothing to compare yet",
@@ -46,7 +44,10 @@ FEW_SEEDS = (
 
 SHOWN = {
     True: ("whole slices", "срезы целиком"),
-    False: ("boxes around the lesion", "области вокруг очага"),
+    False: (
+        "boxes cut around the lesion (the paper: whole slices)",
+        "области вокруг очага (в статье — срезы целиком)",
+    ),
 }
 
 SCOPES = {
@@ -109,6 +110,7 @@ def quoted(summary: dict, folder: str = "") -> dict[str, str]:
         "date": summary["date"][:10],
         "minutes": f"{summary['minutes']:.1f}",
         "difference": _difference(summary),
+        "baseline": _baseline(summary),
         "accuracy_dummy": _interval(summary["dummy"]),
         "verdict": word,
         "reason": reason,
@@ -145,21 +147,23 @@ def status_box(summary: dict) -> str:
     """The admonition on every page with results: whose they are and where they come from."""
     quotes = quoted(summary)
     missing = f" **Runs missing: {quotes['missing_runs']}.**" if summary["missing_runs"] else ""
+    trained = f"{quotes['runs']} training(s), {quotes['seeds']} seed(s) at the largest size"
     return (
         ":::{admonition} Where these results come from\n:class: status\n"
-        f"Study **{quotes['study']}** · {quotes['cohort']} · {quotes['device']} · "
-        f"commit {quotes['commit']} · {quotes['date']}.{missing}\n:::"
+        f"Study **{quotes['study']}** · {quotes['cohort']} · {in_plural(trained)} · "
+        f"{quotes['device']} · commit {quotes['commit']} · {quotes['date']}.{missing}\n:::"
     )
 
 
 def overview(summaries: list[dict]) -> str:
-    """A Markdown table with one row per study of the book."""
+    """A Markdown table with one row per study of the book, and the seeds behind each verdict."""
     columns = ("title", f"accuracy_{BASELINE}", f"accuracy_{BOOSTED}", "difference")
     headings = ("Study", *MODEL_LABELS.values(), "Difference", "Verdict")
     rows = [headings, ["---"] * len(headings)]
     for summary in summaries:
         quotes = quoted(summary, f"studies/{summary['study']}/")
-        rows.append([quotes[column] for column in (*columns, "verdict")])
+        judged = in_plural(f"{quotes['verdict']} ({quotes['paired_seeds']} seed(s))")
+        rows.append([*(quotes[column] for column in columns), judged])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -169,8 +173,8 @@ def _figure(summary: dict, folder: str) -> str:
         f"```{{figure}} {folder}figure-6.svg\n"
         ":alt: Accuracy of both models against the number of training images per class\n\n"
         f"The paper's Figure 6 from our runs ({summary['study']}): accuracy on {summary['n_test']} "
-        "test slices, with 95\u00a0% Wilson intervals. Open diamonds are what the paper reports, "
-        f"{printed}.\n```"
+        "test slices. Lines: means over seeds, with 95\u00a0% Wilson intervals. Dots: single "
+        f"trainings. Open diamonds: the paper, {printed}.\n```"
     )
 
 
@@ -184,6 +188,20 @@ def _in_russian(text: str) -> str:
     if text == ABSENT:
         return "нет запусков"
     return text.replace(",", ";").replace(".", ",")
+
+
+def _baseline(summary: dict) -> str:
+    """Whether the model that is not in question comes out as in the paper."""
+    numbers, printed = summary["models"].get(BASELINE), paper.TABLE_3[BASELINE].accuracy
+    if numbers is None:
+        return ""
+    if numbers["high"] < printed:
+        found = "stays below"
+    elif numbers["low"] > printed:
+        found = "lies above"
+    else:
+        found = "agrees with"
+    return f"{MODEL_LABELS[BASELINE]} alone {found} the paper's {printed:.2f}."
 
 
 def _difference(summary: dict) -> str:

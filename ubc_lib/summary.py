@@ -48,6 +48,7 @@ def summarise(study: Study, loaded: Runs, table: pd.DataFrame, comparison: pd.Da
         "epochs": study.epochs,
         "images_per_class_max": largest,
         "n_test": int(runs["n_test"].min()),
+        "runs": len(runs),
         "seeds": int(rows["seeds"].max()),
         "models": {
             model: {

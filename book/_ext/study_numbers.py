@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from ubc_lib.quotes import PDF, VERDICTS, explorable, overview, quoted, status_box
+from ubc_lib.summary import ENOUGH_SEEDS
 
 
 def read_numbers(app, config):
@@ -18,6 +19,7 @@ def read_numbers(app, config):
         "status": status_box(headline),
         "studies": overview(summaries),
         "pdf": f"Or all pages as {{download}}`one PDF <{PDF}>`." if has_pdf else "",
+        "enough_seeds": str(ENOUGH_SEEDS),
         "rules": "\n".join(f"- **{word}**: {rule}" for word, (rule, _) in VERDICTS.items()),
     }
 
