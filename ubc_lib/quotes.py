@@ -172,9 +172,8 @@ def _figure(summary: dict, folder: str) -> str:
     return (
         f"```{{figure}} {folder}figure-6.svg\n"
         ":alt: Accuracy of both models against the number of training images per class\n\n"
-        f"The paper's Figure 6 from our runs ({summary['study']}): accuracy on {summary['n_test']} "
-        "test slices. Lines: means over seeds, with 95\u00a0% Wilson intervals. Dots: single "
-        f"trainings. Open diamonds: the paper, {printed}.\n```"
+        f"The paper's Figure 6 from our runs. Lines: means over seeds, with 95\u00a0% Wilson "
+        f"intervals. Dots: single trainings. Open diamonds: the paper, {printed}.\n```"
     )
 
 
