@@ -58,7 +58,7 @@ def test_every_staged_page_names_its_study_in_title_and_status_box(book, tmp_pat
     for path in (book / "studies" / "mine").glob("*.ipynb"):
         first = nbformat.read(path, as_version=4).cells[0].source
         assert first.splitlines()[0].endswith("(mine)")
-        assert "Study **mine** · 8 synthetic phantoms · a processor" in first
+        assert "Study **mine** · 8 synthetic phantoms · 12 trainings" in first
 
 
 def test_a_training_page_names_its_model_in_title_and_menu(book, tmp_path):
