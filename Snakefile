@@ -4,15 +4,17 @@
 import os
 import sys
 
+from ubc_lib.cohort import cohort_state
 from ubc_lib.cost import job_minutes
 from ubc_lib.errors import InputError
-from ubc_lib.study import Study, record_path
+from ubc_lib.study import Study, parts_of, record_path
 
 # An empty value on the command line arrives as None.
 STUDY, SETTINGS = config.get("study") or "quick", config.get("settings") or ""
 COHORT_ROOT = config.get("cohort_root") or ""
 try:
     study = Study.load(STUDY, SETTINGS, COHORT_ROOT)
+    state = cohort_state(study)
 except InputError as error:
     sys.exit(f"Error: {error}")
 
@@ -39,12 +41,31 @@ def lost_record(run):
     return [mark]
 
 
+def changed_cohort(run):
+    """A file newer than the cohort's notebook where files of the cohort have changed since."""
+    mark = study.run_folder / "cohort.state"
+    if not state:
+        return []
+    if not mark.is_file() or mark.read_text() != state:
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.write_text(state)
+    return [mark]
+
+
+def records_of_parts(run):
+    """The records of the study's parts, which its statistics show, as far as they are here."""
+    parts = parts_of(study)
+    here = [path for part in parts for path in (part.run_folder / "records").glob("*.json")]
+    return here + [path for part in parts for path in part.results_folder.glob("records.zip")]
+
+
 localrules:
     book,
 
 
 rule cohort:
     input:
+        changed_cohort,
         notebook="notebooks/01_cohort.ipynb",
     output:
         NOTEBOOKS / "01_cohort.ipynb",
@@ -95,6 +116,7 @@ rule results:
 rule statistics:
     input:
         expand(rules.train.output, model=study.models, seed=study.all_seeds),
+        records_of_parts,
         notebook="notebooks/06_statistics.ipynb",
     output:
         NOTEBOOKS / "06_statistics.ipynb",

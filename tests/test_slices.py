@@ -116,6 +116,13 @@ def test_too_few_patients_are_counted_and_those_left_out_named(tree):
         make_slices(tiny_study(tree))
 
 
+def test_a_whole_head_where_boxes_are_promised_is_refused(tmp_path):
+    shape = (130, 130, 8)
+    rows = one_patient(tmp_path / "P", flair=brain(shape=shape), seg=lesion(shape=shape))
+    with pytest.raises(InputError, match="Patient P measures 130 x 130 mm, a whole head"):
+        patient_slices(rows, tiny_study(volumes="boxes"))
+
+
 def test_a_constant_image_is_refused(tmp_path):
     rows = one_patient(tmp_path / "P", flair=np.full_like(brain(), 7))
     with pytest.raises(InputError, match="Patient P: the image is constant"):
@@ -170,6 +177,27 @@ class TestStored:
     def test_the_cohort_is_read_once(self, study, tree):
         first = load_slices(study)
         tree.rename(tree.with_name("gone"))
+        assert load_slices(study).fingerprint == first.fingerprint
+
+    @pytest.mark.parametrize("change", ["image", "label", "patient"])
+    def test_slices_of_a_changed_cohort_are_made_anew(self, study, tree, change):
+        first = load_slices(study)
+        low = tree / "LGG" / "BraTS19_SITE0_L0_1"
+        if change == "image":
+            write_nifti(low / f"{low.name}_flair.nii.gz", brain(0)[::-1].copy(), LPS)
+        elif change == "label":
+            low.rename(tree / "HGG" / low.name)
+            high = tree / "HGG" / "BraTS19_SITE0_H0_1"
+            high.rename(tree / "LGG" / high.name)
+        else:
+            write_patient(tree / "LGG" / "BraTS19_SITE0_new_1")
+        assert load_slices(study).fingerprint != first.fingerprint
+        assert load_slices(study).fingerprint == make_slices(study).fingerprint
+
+    def test_files_copied_anew_with_what_they_held_give_the_same_slices(self, study, tree):
+        first = load_slices(study)
+        for path in tree.rglob("*.nii*"):
+            path.touch()
         assert load_slices(study).fingerprint == first.fingerprint
 
     def test_the_fingerprint_knows_the_data(self, tmp_path):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tests.conftest import write_tree
+from tests.conftest import brain, write_nifti, write_tree
 from ubc_lib.results import load_runs, read_record
 from ubc_lib.study import ROOT, Study, record_path
 from ubc_lib.summary import read_summary
@@ -112,6 +113,19 @@ def test_a_record_that_was_deleted_is_trained_again_by_the_same_command(finished
     assert done.returncode == 0, done.stdout + done.stderr
     assert read_record(path)["predictions"] == before["predictions"]
     assert record_path(study, "resnet34", 1, 0).stat().st_mtime_ns == other
+
+
+def test_after_a_file_of_the_cohort_has_changed_its_runs_are_refused(finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "data")
+    path = finished[0].parent / "tree" / "LGG" / "BraTS19_SITE0_L0_1"
+    flair = path / f"{path.name}_flair.nii.gz"
+    kept, times = flair.read_bytes(), (flair.stat().st_atime_ns, flair.stat().st_mtime_ns)
+    write_nifti(flair, brain(0)[::-1].copy())
+    done = snakemake(tmp_path / "data", finished[0].parent / "tree", "statistics")
+    flair.write_bytes(kept)
+    os.utime(flair, ns=times)
+    assert done.returncode != 0
+    assert "fingerprint of the data" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,12 @@ class TestPictures:
         assert volume.image.shape == volume.mask.shape == (1, 24, 24)
         assert volume.mask.sum() == 36
 
+    @pytest.mark.parametrize("suffix", ["jpg", "webp"])
+    def test_a_mask_that_compression_has_blurred_is_refused(self, tmp_path, mask, suffix):
+        Image.open(mask).save(tmp_path / f"mask.{suffix}")
+        with pytest.raises(InputError, match=rf"Patient P: the mask .*mask\.{suffix} is a .* PNG"):
+            read_volume(mask, tmp_path / f"mask.{suffix}", "P")
+
     def test_colour_becomes_grey(self, tmp_path, mask):
         colours = np.zeros((24, 24, 3), np.uint8)
         colours[..., 1] = 200

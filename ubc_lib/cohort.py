@@ -5,6 +5,7 @@ and `channel` (texts and paths; `site` and `channel` may be missing). A patient 
 volume has one row; a patient whose images are 2-D has one row per slice.
 """
 
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -44,6 +45,26 @@ def read_cohort(study: Study) -> pd.DataFrame:
             f"{labels}. Set positive_label to one of them."
         )
     return table
+
+
+def cohort_state(study: Study) -> str:
+    """A digest of the patient table of `cohort_root` and of its files' sizes and times.
+
+    It differs once patients, labels or files have changed. Empty for phantoms, which follow from
+    settings alone, and where there is no `cohort_root` (any more). Raises InputError where the
+    cohort cannot be used.
+    """
+    if study.cohort == "phantom" or study.cohort_root is None or not study.cohort_root.exists():
+        return ""
+    table = read_cohort(study)
+    digest = hashlib.sha256(table.to_csv(index=False).encode())
+    for path in [*table["image"], *table["mask"]]:
+        try:
+            about = path.stat()
+        except OSError as error:
+            raise InputError(f"{path} has vanished from the cohort ({error.strerror}).") from error
+        digest.update(f"{about.st_size} {about.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
 
 
 def read_brats(root: str | Path) -> pd.DataFrame:

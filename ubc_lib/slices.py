@@ -14,12 +14,14 @@ from joblib import Parallel, delayed
 from PIL import Image
 from scipy import ndimage
 
-from ubc_lib.cohort import read_cohort
+from ubc_lib.cohort import cohort_state, read_cohort
 from ubc_lib.errors import InputError
 from ubc_lib.files import atomic_path, locked
 from ubc_lib.progress import progress_bar
 from ubc_lib.study import Study
 from ubc_lib.volumes import BRATS_LABELS, LARGEST_SIDE, Volume, read_volume
+
+LARGEST_BOX_MM = 120  # a brain is longer
 
 # The settings that the arrays depend on; the others may change without reading volumes again.
 DATA_SETTINGS = (
@@ -60,13 +62,19 @@ class Slices:
 def load_slices(study: Study) -> Slices:
     """The slices of a study: read from its run folder, or made from its cohort the first time.
 
-    Raises InputError where the cohort cannot be used, or the file belongs to other settings.
+    They are made anew once files of `cohort_root`, where it is given, have changed; runs of other
+    data are then told by the fingerprint. Raises InputError where the cohort cannot be used, or
+    the file belongs to other settings.
     """
     path = study.run_folder / "slices.npz"
     with locked(path.with_suffix(".lock")):
-        if not path.is_file():
-            _save(make_slices(study), study, path)
-    return _read(study, path)
+        state = cohort_state(study)
+        if path.is_file():
+            slices, made_from = _read(study, path)
+            if state in ("", made_from):
+                return slices
+        _save(make_slices(study), study, state, path)
+    return _read(study, path)[0]
 
 
 def make_slices(study: Study) -> Slices:
@@ -110,6 +118,8 @@ def patient_slices(rows: pd.DataFrame, study: Study):
             f"Patient {patient} has {len(volumes)} images, one of them a volume; a patient is one "
             "volume or several 2-D images."
         )
+    if study.volumes == "boxes":
+        _check_box(volumes[0], patient)
     volumes = [_prepare(volume, patient, study) for volume in volumes]
     candidates = [
         (float(area * np.prod(volume.pixel_mm)), number, index)
@@ -154,6 +164,17 @@ def check_enough_patients(table: pd.DataFrame, study: Study, left_out: tuple[str
     if len(counts) != 2:
         raise InputError(
             f"Study {study.name}: all usable patients are {counts.index[0]}{left_out}."
+        )
+
+
+def _check_box(volume: Volume, patient: str) -> None:
+    """Raise InputError where a cohort of boxes around lesions holds a whole head."""
+    height, width = np.multiply(volume.image.shape[1:], volume.pixel_mm)
+    if max(height, width) > LARGEST_BOX_MM:
+        raise InputError(
+            f"Patient {patient} measures {height:.0f} x {width:.0f} mm, a whole head; the study's "
+            "`volumes: boxes` needs images cut around the lesion beforehand. Set volumes=whole, "
+            "and view=lesion to cut the boxes here."
         )
 
 
@@ -215,7 +236,7 @@ def _settings(study: Study) -> str:
     return json.dumps(study.model_dump(mode="json", include=set(DATA_SETTINGS)), sort_keys=True)
 
 
-def _save(slices: Slices, study: Study, path: Path) -> None:
+def _save(slices: Slices, study: Study, state: str, path: Path) -> None:
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file,
@@ -224,14 +245,16 @@ def _save(slices: Slices, study: Study, path: Path) -> None:
             table=np.frombuffer(slices.table.to_csv(index=False).encode(), dtype=np.uint8),
             left_out=np.array(slices.left_out, dtype=str),
             settings=np.array(_settings(study)),
+            cohort_state=np.array(state),
             fingerprint=np.array(slices.fingerprint),
         )
 
 
-def _read(study: Study, path: Path) -> Slices:
+def _read(study: Study, path: Path) -> tuple[Slices, str]:
+    """The slices in a file, and the state of the cohort that they were made from."""
     try:
         with np.load(path, allow_pickle=False) as stored:
-            settings = str(stored["settings"])
+            settings, state = str(stored["settings"]), str(stored.get("cohort_state", ""))
             images = stored["images"].astype(np.float32)
             masks = np.unpackbits(stored["masks"], count=images.size).astype(bool)
             table = pd.read_csv(
@@ -251,4 +274,4 @@ def _read(study: Study, path: Path) -> Slices:
             f"{path} was made with other settings ({changed}). Give the study a new name, or "
             f"delete {path.parent} to begin again."
         )
-    return Slices(images, masks.reshape(images.shape), table, left_out, fingerprint)
+    return Slices(images, masks.reshape(images.shape), table, left_out, fingerprint), state

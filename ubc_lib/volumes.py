@@ -19,6 +19,7 @@ LARGEST_PICTURE = 2**26  # pixels; below what Pillow warns of
 LARGEST_OFFSET = 2**24
 DEFLATE_RATIO = 1032  # no gzip file holds more bytes for each of its own
 CHANNELS = ("red", "green", "blue")
+LOSSY = ("JPEG", "MPO", "JPEG2000", "WEBP")
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def read_volume(
     patient and file for anything unreadable, of different shapes, not finite, or without lesion.
     """
     values, pixel_mm, axes = _read(image, patient, channel)
-    mask_values, _, mask_axes = _read(mask, patient, None)
+    mask_values, _, mask_axes = _read(mask, patient, None, lossless=True)
     if values.shape != mask_values.shape:
         raise InputError(
             f"Patient {patient}: image {_size(values)} and mask {_size(mask_values)} differ in "
@@ -72,12 +73,12 @@ def read_volume(
     return Volume(values, lesion, pixel_mm)
 
 
-def _read(path: Path, patient: str, channel: str | None):
+def _read(path: Path, patient: str, channel: str | None, lossless: bool = False):
     """Values (slices, rows, columns), pixel size in mm, and the orientation if it is stored."""
     try:
         if path.name.endswith((".nii", ".nii.gz")):
             return _read_nifti(path, patient)
-        return _read_picture(path, patient, channel), (1.0, 1.0), None
+        return _read_picture(path, patient, channel, lossless), (1.0, 1.0), None
     except InputError:
         raise
     except Exception as error:  # parsers answer a stranger's bytes with errors of every kind
@@ -121,8 +122,13 @@ def _read_nifti(path: Path, patient: str):
     return values.transpose(2, 1, 0), pixel_mm, axes
 
 
-def _read_picture(path: Path, patient: str, channel: str | None) -> np.ndarray:
+def _read_picture(path: Path, patient: str, channel: str | None, lossless: bool) -> np.ndarray:
     with Image.open(path) as picture:
+        if lossless and picture.format in LOSSY:
+            raise InputError(
+                f"Patient {patient}: the mask {path} is a {picture.format} picture, whose "
+                "compression marks pixels around the lesion too. Save masks as PNG, TIFF or NIfTI."
+            )
         if max(picture.size) > LARGEST_SIDE or math.prod(picture.size) > LARGEST_PICTURE:
             raise InputError(
                 f"Patient {patient}: {path} measures {picture.size} pixels; {LARGEST_SIDE} a side "
