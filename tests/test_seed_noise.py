@@ -46,13 +46,22 @@ class TestVarianceSplit:
         assert sd_of(table, "split") == pytest.approx(0.004**0.5)
         assert sd_of(table, "all") == pytest.approx(0.005**0.5)
 
+    def test_a_measured_deviation_has_the_interval_of_a_normal_variables(self):
+        # sd 0.1 of 5: 0.1·√(4 / 11.1433) and 0.1·√(4 / 0.484419), from tables of χ² with 4 degrees.
+        spread = 0.1 * np.sqrt(0.4) * np.array([-2, -1, 0, 1, 2])
+        row = variance_split({"subset": runs_of({"resnet34": {4: [*(0.6 + spread)]}})})
+        row = row[row["source"] == "subset"].iloc[0]
+        assert (row.sd, row.low, row.high) == pytest.approx((0.1, 0.059914, 0.287356), rel=1e-4)
+
     def test_a_split_that_adds_nothing_is_0_not_imaginary(self):
         tables = {
             "initialisation": runs_of({"resnet34": {4: [0.5, 0.6]}}),
             "subset": runs_of({"resnet34": {4: [0.5, 0.6]}}),
             "split": runs_of({"resnet34": {4: [0.5, 0.6]}}),
         }
-        assert sd_of(variance_split(tables), "split") == 0
+        table = variance_split(tables)
+        assert sd_of(table, "split") == 0
+        assert table.loc[table["source"] == "split", ["low", "high"]].isna().all(axis=None)
 
     def test_the_difference_of_the_models_scatters_by_itself(self):
         # Both models move together, so their difference does not.

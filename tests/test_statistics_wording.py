@@ -61,6 +61,7 @@ def test_differences_are_counted_by_the_side_of_zero():
     assert "lies above zero at 3 and below it at 0 of 3 sizes" in text
     assert "Of 6 pairs of runs, 6 show a difference of 0.10 or more" in text
     assert "At 8 images per class both models of a pair give the same answer to 60%" in text
+    assert "After Holm's adjustment for 3 sizes, the permutation test finds a difference at" in text
     assert "without a partner" not in text
 
 
@@ -92,8 +93,21 @@ def saved(resnet34, ubc_resnet34):
 
 def test_images_saved_are_told_at_the_largest_size_known():
     text = tell_saved(saved((0.85, 0.4, 0.5), (0.85, 0.2, 0.5))).data
-    assert "with 16 images per class, 0.80, ResNet34 needs **4.00** times as many" in text
+    assert "with 16 images per class, 0.80, ResNet34 needs 4.00 times as many" in text
     assert "too few seeds to say how sure that is" in text
+
+
+@pytest.mark.parametrize(
+    ("interval", "text"),
+    [
+        ((0.5, 2.0), "The interval holds 1: no saving is shown."),
+        ((0.2, NAN), "too alike, to determine the ratio"),
+    ],
+)
+def test_it_is_said_how_sure_the_images_saved_are(interval, text):
+    table = saved((0.85, 0.4, 0.5), (0.85, 0.2, 0.5))
+    table[["ratio_low", "ratio_high"]] = interval
+    assert text in tell_saved(table).data
 
 
 def test_curves_that_share_no_accuracy_determine_nothing():

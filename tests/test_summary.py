@@ -5,6 +5,7 @@ import pytest
 
 from tests.conftest import tiny_study
 from tests.records import made_record, record_all
+from tests.result_samples import some_slices
 from ubc_lib.errors import InputError
 from ubc_lib.results import load_runs, tidy
 from ubc_lib.summary import in_plural, read_summary, summarise, summary_lines, write_summary
@@ -12,7 +13,7 @@ from ubc_lib.tables import table_3
 
 
 def summary_of(study, loaded, comparison=None) -> dict:
-    table = table_3(study, loaded.runs, loaded.predictions)
+    table = table_3(study, loaded.runs, loaded.predictions, some_slices().table)
     return summarise(study, loaded, table, compared() if comparison is None else comparison)
 
 
@@ -40,6 +41,13 @@ def test_the_headline_is_at_the_largest_size(finished):
     assert summary["dummy"]["accuracy"] == 0.5
     assert summary["minutes"] == 12 * 0.5
     assert (summary["runs"], summary["missing_runs"]) == (12, 0)
+
+
+def test_patients_are_those_of_one_seed_or_of_all_where_seeds_draw_others(finished):
+    loaded = load_runs(finished)
+    assert summary_of(finished, loaded)["cohort"] == "8 BraTS patients"
+    loaded.predictions["patient"] = [f"p{number % 9}" for number in loaded.predictions.index]
+    assert summary_of(finished, loaded)["cohort"] == "9 BraTS patients (8 a seed)"
 
 
 def test_the_interval_of_the_difference_reaches_as_far_as_either_does(finished):

@@ -20,6 +20,8 @@ from ubc_lib.tables import (
     training_table,
 )
 
+SLICES = some_slices().table
+
 
 @pytest.fixture
 def asked_for():
@@ -47,7 +49,7 @@ def test_accuracy_is_the_mean_over_seeds_with_the_interval_of_one_test_half():
 
 def test_table_3_takes_the_largest_size_and_stands_beside_the_paper(asked_for):
     results = some_runs()
-    table = table_3(asked_for, results.runs, results.predictions).set_index("model")
+    table = table_3(asked_for, results.runs, results.predictions, SLICES).set_index("model")
     boosted = table.loc["ubc_resnet34"]
     assert (boosted.labels, boosted.mask_pixels, boosted.parameters) == (4, 400, 24_431_123)
     assert (boosted.accuracy, boosted.dice) == (0.75, 0.6)
@@ -62,7 +64,7 @@ def test_table_3_takes_the_largest_size_and_stands_beside_the_paper(asked_for):
 def test_the_dummy_is_counted_on_the_test_targets(asked_for):
     results = some_runs()
     predictions = results.predictions.assign(target=np.arange(len(results.predictions)) % 4 < 1)
-    dummy = table_3(asked_for, results.runs, predictions).set_index("model").loc["dummy"]
+    dummy = table_3(asked_for, results.runs, predictions, SLICES).set_index("model").loc["dummy"]
     assert dummy.accuracy == 0.25
     assert (dummy.low, dummy.high) == wilson_interval(2, N_TEST)
 
@@ -71,7 +73,7 @@ def test_the_dummy_is_counted_on_the_test_targets(asked_for):
 def test_a_model_without_a_run_at_the_largest_size_keeps_its_empty_row(asked_for, absent):
     results = some_runs()
     gone = results.runs["model"].isin(absent) & (results.runs["images_per_class"] == 4)
-    table = table_3(asked_for, results.runs[~gone], results.predictions).set_index("model")
+    table = table_3(asked_for, results.runs[~gone], results.predictions, SLICES).set_index("model")
     assert list(table.index) == ["resnet34", "ubc_resnet34", "dummy"]
     assert (table.loc[absent, "seeds"] == 0).all()
     assert (
@@ -80,6 +82,13 @@ def test_a_model_without_a_run_at_the_largest_size_keeps_its_empty_row(asked_for
     assert (
         table.loc[absent, "paper_accuracy"] == [TABLE_3[model].accuracy for model in absent]
     ).all()
+
+
+def test_the_dice_of_the_dummy_is_that_of_marking_every_pixel(asked_for):
+    results = some_runs()
+    everything = SLICES.assign(lesion_fraction=0.5)
+    table = table_3(asked_for, results.runs, results.predictions, everything).set_index("model")
+    assert table.loc["dummy", "dice"] == pytest.approx(2 * 0.5 / 1.5)
 
 
 def test_missing_runs_are_those_of_the_grid_that_have_no_row(asked_for):

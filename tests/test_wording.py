@@ -25,7 +25,8 @@ def study():
 
 def compared(study, runs=None):
     results = some_runs()
-    return table_3(study, results.runs if runs is None else runs, results.predictions)
+    runs = results.runs if runs is None else runs
+    return table_3(study, runs, results.predictions, some_slices().table)
 
 
 def test_the_headline_quotes_both_models_the_dummy_and_the_paper(study):
@@ -55,7 +56,7 @@ def test_table_3_shows_ours_and_the_papers_values(study):
     shown = show_table_3(compared(study), study).data
     for text in (
         "UBC-ResNet34",
-        "always HGG",
+        "always HGG, all marked",
         "24.4 M",
         "0.75 [0.41, 0.93]",
         "0.81 ± 0.04",

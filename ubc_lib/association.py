@@ -5,6 +5,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from ubc_lib.checks import check_runs
+from ubc_lib.curves import whole_curves
 from ubc_lib.resampling import REPLICATES, percentiles
 from ubc_lib.seeds import generator
 
@@ -16,22 +17,22 @@ def dice_correlation(
 ) -> pd.DataFrame:
     """Spearman's rank correlation of accuracy with Dice, and its 95 % bootstrap interval.
 
-    Rows by `over`: `sizes`, the means over seeds of each size, as in the paper's Figure 7, where
-    both rise with the number of images whether or not one helps the other; `seeds`, the runs of
-    one size, where the images cannot explain it. Columns over, images_per_class (only for
-    `seeds`), rho, low, high, n (points, which the bootstrap draws); NaN below three points, or
-    where either does not vary. Runs without Dice, those of ResNet34, are left out; no rows where
-    there are no others.
+    Rows by `over`: `sizes`, the means of each size over the seeds of `whole_curves`, as in the
+    paper's Figure 7, where both rise with the number of images whether or not one helps the other;
+    `seeds`, the runs of one size, where the images cannot explain it. Columns over,
+    images_per_class (only for `seeds`), rho, low, high, n (points, which the bootstrap draws);
+    NaN below three points, or where either does not vary. Runs without Dice, those of ResNet34,
+    are left out; no rows where there are no others.
 
     runs: see `Runs.runs`; InputError where `check_runs` refuses them.
     """
     check_runs(runs)
-    drawn = runs.dropna(subset="dice")[["images_per_class", "accuracy", "dice"]]
+    drawn = runs.dropna(subset="dice")
     if drawn.empty:
         return pd.DataFrame(columns=COLUMNS)
-    sizes = drawn.groupby("images_per_class")
-    points = [("sizes", np.nan, sizes[["accuracy", "dice"]].mean())]
-    points += [("seeds", size, table) for size, table in sizes]
+    means = whole_curves(drawn).groupby("images_per_class")[["accuracy", "dice"]].mean()
+    points = [("sizes", np.nan, means)]
+    points += [("seeds", size, table) for size, table in drawn.groupby("images_per_class")]
     rows = []
     for over, size, table in points:
         values = table[["accuracy", "dice"]].to_numpy()

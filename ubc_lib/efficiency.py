@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import curve_fit
 
+from ubc_lib.curves import whole_curves
 from ubc_lib.resampling import percentiles
 from ubc_lib.seed_noise import DIFFERENCE, accuracy_by_seed
 from ubc_lib.seeds import generator
@@ -43,14 +44,14 @@ def fit_learning_curves(
 ) -> LearningCurves:
     """Fit a learning curve to each model, weighted by its seeds, and again to resampled seeds.
 
-    Least squares within 0 ≤ a, b ≤ 1 and 0.01 ≤ c ≤ 3, so that no curve falls. Seeds are drawn
-    among those that have the same runs, so that every draw has all sizes. runs: see `Runs.runs`;
-    InputError where `check_runs` refuses them.
+    Least squares within 0 ≤ a, b ≤ 1 and 0.01 ≤ c ≤ 3, so that no curve falls. Fitted are the
+    seeds of `whole_curves`; they are drawn among those that have the same runs, so that every draw
+    has all sizes. runs: see `Runs.runs`; InputError where `check_runs` refuses them.
 
     Source: Cortes et al., Learning curves: asymptotic values and rate of convergence, NIPS 6
     (1993); Mukherjee et al., J. Comput. Biol. 10 (2003) 119–142.
     """
-    wide = accuracy_by_seed(runs).drop(columns=DIFFERENCE, errors="ignore")
+    wide = accuracy_by_seed(whole_curves(runs)).drop(columns=DIFFERENCE, errors="ignore")
     seeds = wide.index.unique("seed")
     drawn = _seeds_drawn(wide, replicates, generator(seed, "bootstrap"))
     # Few seeds give few different draws, and a fit takes milliseconds.

@@ -11,6 +11,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullLocator
 
 from ubc_lib import paper
+from ubc_lib.curves import whole_curves
 from ubc_lib.style import (
     CLASS_COLOURS,
     MODEL_COLOURS,
@@ -29,12 +30,12 @@ DIAMOND = {"marker": "D", "s": 42, "facecolor": "white", "linewidth": 1.8}
 def accuracy_against_images(runs: pd.DataFrame, dummy: float) -> Figure:
     """Figure 6: test accuracy against training images per class, both models.
 
-    Lines are means over seeds with their Wilson 95 % band, dots single seeds, diamonds the
-    paper's values at 190 images, the dashed line a dummy that always answers the positive class.
-    runs: see `Runs.runs`.
+    Lines are means over the seeds of `whole_curves` with their Wilson 95 % band, dots all single
+    seeds, diamonds the paper's values at 190 images, the dashed line a dummy that always answers
+    the positive class. runs: see `Runs.runs`.
     """
     figure, axes = plt.subplots(figsize=(WIDTH, 4.2))
-    for model, means in accuracy_by_images(runs).groupby("model", sort=False):
+    for model, means in accuracy_by_images(whole_curves(runs)).groupby("model", sort=False):
         colour, single = MODEL_COLOURS[model], runs[runs["model"] == model]
         axes.fill_between(
             means["images_per_class"], means["low"], means["high"], color=colour, alpha=0.15, lw=0
@@ -69,13 +70,14 @@ def accuracy_against_images(runs: pd.DataFrame, dummy: float) -> Figure:
 def accuracy_against_dice(runs: pd.DataFrame) -> Figure:
     """Figure 7: test accuracy against Dice for every model that draws masks, labelled by size.
 
-    Large dots are means over seeds, small ones single seeds, the diamond the paper's value at 190
+    Large dots are means over seeds (see `whole_curves`), small ones single seeds, the diamond the
+    paper's value at 190
     images per class. runs: see `Runs.runs`.
     """
     runs = runs.dropna(subset="dice")
     figure, axes = plt.subplots(figsize=(WIDTH, 4.2))
     sizes = []
-    for model, means in accuracy_by_images(runs).groupby("model", sort=False):
+    for model, means in accuracy_by_images(whole_curves(runs)).groupby("model", sort=False):
         colour, single = MODEL_COLOURS[model], runs[runs["model"] == model]
         axes.plot(means["dice"], means["accuracy"], color=colour, lw=1, alpha=0.5)
         axes.scatter(single["dice"], single["accuracy"], s=16, color=colour, alpha=0.5, lw=0)

@@ -7,6 +7,7 @@ import pandas as pd
 import statsmodels.api as sm
 
 from ubc_lib.checks import check_predictions
+from ubc_lib.curves import whole_curves
 from ubc_lib.errors import InputError
 from ubc_lib.study import MODEL_NAMES
 
@@ -23,7 +24,7 @@ def odds_ratios(predictions: pd.DataFrame) -> pd.DataFrame:
     with log2 centred on its mean over the study's sizes. Terms that do not vary in the study are
     left out. Working correlation: independence; variances are the robust ones, which are somewhat
     small below 50 patients. `correct` enters as the fraction that it is. All slices and seeds of a
-    patient are one cluster; the trained networks count as given.
+    patient are one cluster; the trained networks count as given. Seeds: see `whole_curves`.
     Columns term, odds_ratio, low, high (95 %), p; all NaN where a model or a size is all but
     always right, or wrong, which leaves no finite odds; no interval where a term does not vary
     between patients.
@@ -39,8 +40,10 @@ def odds_ratios(predictions: pd.DataFrame) -> pd.DataFrame:
         raise InputError("A model clustered by patient needs at least two patients.")
     # Slices of a patient under the same model and size have the same terms, so their mean with
     # their number as weight gives the same equations.
-    cells = predictions.groupby(["patient", "model", "images_per_class"], as_index=False).agg(
-        correct=("correct", "mean"), slices=("correct", "size")
+    cells = (
+        whole_curves(predictions)
+        .groupby(["patient", "model", "images_per_class"], as_index=False)
+        .agg(correct=("correct", "mean"), slices=("correct", "size"))
     )
     terms = _terms(cells)
     with warnings.catch_warnings(), np.errstate(invalid="ignore"):

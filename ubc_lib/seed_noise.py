@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from scipy.stats import chi2
 
 from ubc_lib.checks import check_runs
 from ubc_lib.errors import InputError
@@ -49,10 +50,11 @@ def variance_split(
 
     tables: runs (see `Runs.runs`) by what their seeds change: `initialisation` alone, `subset`
     alone, or with `split` all three. The variance due to the split is what the last has beyond the
-    other two, at least 0. Columns source (initialisation, subset, split; `all` together), model
-    (`difference` for UBC-ResNet34 − ResNet34), images_per_class, seeds, sd, low, high (95 %, by
-    bootstrap over seeds, each table by itself). NaN below two seeds, or where a table is absent; no
-    rows without tables.
+    other two. Columns source (initialisation, subset, split; `all` together), model (`difference`
+    for UBC-ResNet34 − ResNet34), images_per_class, seeds, sd, low, high (95 %). Intervals of what
+    was measured are those of a normal variable's standard deviation, by χ²; that of `split` is a
+    bootstrap over seeds, each table by itself, and absent where the others leave it nothing (sd 0).
+    NaN below two seeds, or where a table is absent; no rows without tables.
 
     Raises InputError for an unknown source, or tables of different data.
     """
@@ -78,8 +80,11 @@ def variance_split(
         parts = dict(zip(SOURCES, [*alone, total - sum(alone)], strict=True)) | {"all": total}
         for source, variance in parts.items():
             deviation = np.sqrt(np.maximum(variance, 0))
-            low, high = percentiles(deviation[1:])
             seeds = len(values.get("split" if source == "all" else source, []))
+            if source != "split":
+                low, high = _deviation_interval(deviation[0], seeds)
+            else:
+                low, high = percentiles(deviation[1:]) if variance[0] > 0 else (np.nan, np.nan)
             rows.append((source, model, size, seeds, deviation[0], low, high))
     return pd.DataFrame(rows, columns=columns)
 
@@ -110,6 +115,14 @@ def chance_of_shape(runs: pd.DataFrame) -> pd.DataFrame:
             rows.append({"shape": shape, "model": model, **counted, "low": low, "high": high})
     columns = ["shape", "model", "curves", "shown", "share", "low", "high"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _deviation_interval(deviation: float, n: int) -> tuple[float, float]:
+    """95 % interval of the standard deviation of n normal values; NaN below two."""
+    if n < 2:
+        return float("nan"), float("nan")
+    low, high = deviation * np.sqrt((n - 1) / chi2.ppf([0.975, 0.025], n - 1))
+    return float(low), float(high)
 
 
 def _values(table: pd.DataFrame, model: str, size: int) -> np.ndarray:

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ubc_lib import paper
+from ubc_lib.curves import whole_curves
 from ubc_lib.efficiency import LearningCurves, curve_band
 from ubc_lib.figures import DIAMOND, images_axis, legend_above
 from ubc_lib.seed_noise import DIFFERENCE, accuracy_by_seed
@@ -63,7 +64,7 @@ def fitted_curves(curves: LearningCurves, runs: pd.DataFrame) -> Figure:
     """
     figure, axes = plt.subplots(figsize=(WIDTH, 4.2))
     images = np.geomspace(curves.sizes[0], curves.sizes[-1], 100)
-    means = runs.groupby(["model", "images_per_class"])["accuracy"].mean()
+    means = whole_curves(runs).groupby(["model", "images_per_class"])["accuracy"].mean()
     for model, of_model in means.groupby(level="model"):
         colour = MODEL_COLOURS[model]
         of_model = of_model.droplevel("model")

@@ -7,6 +7,8 @@ from ubc_lib import paper
 from ubc_lib.style import MODEL_LABELS
 from ubc_lib.wording import ABSENT, show
 
+SIGNIFICANT = 0.05
+
 
 def show_statistics(
     table: pd.DataFrame, label: str, intervals: dict[str, str] | None = None, nothing: str = ""
@@ -56,9 +58,13 @@ def tell_comparison(table: pd.DataFrame) -> Markdown:
     sentences = [_excluding(compared, "low", "high", "drawing patients again")]
     over_seeds = compared.dropna(subset="seeds_low")
     if over_seeds.empty:
-        sentences.append("With one seed to a size, nothing can be said of training again.")
+        sentences.append("With one seed to a size, nothing can be said of other seeds.")
     else:
-        sentences.append(_excluding(over_seeds, "seeds_low", "seeds_high", "training again"))
+        sentences.append(_excluding(over_seeds, "seeds_low", "seeds_high", "taking other seeds"))
+    sentences.append(
+        f"After Holm's adjustment for {len(compared)} sizes, the permutation test finds a "
+        f"difference at {(compared['holm_p'] < SIGNIFICANT).sum()} of them."
+    )
     seeds = compared["seeds"].sum()
     reaching = (compared["share_at_least_0_10"] * compared["seeds"]).sum()
     sentences.append(
@@ -88,14 +94,22 @@ def tell_saved(table: pd.DataFrame) -> Markdown:
     several = table[["ratio_low", "ratio_high"]].notna().any(axis=None)
     return Markdown(
         f"For the accuracy that UBC-ResNet34 reaches with {row['images_per_class']:.0f} images per "
-        f"class, {row['accuracy']:.2f}, ResNet34 needs **{ratio}** times as many. Above 1 the mask "
-        "saves images; "
-        + (
-            "a dash is an end beyond the sizes trained."
-            if several
-            else "there are too few seeds to say how sure that is."
-        )
+        f"class, {row['accuracy']:.2f}, ResNet34 needs {ratio} times as many. Above 1 the mask "
+        f"saves images. {_sureness(row, several)}"
     )
+
+
+def _sureness(row: pd.Series, several: bool) -> str:
+    """How sure a ratio of images is, by its interval."""
+    low, high = row["ratio_low"], row["ratio_high"]
+    if not several:
+        return "There are too few seeds to say how sure that is."
+    if pd.isna(low) or pd.isna(high):
+        return (
+            "A dash is an end beyond the sizes trained: the curves are too level, or too alike, to "
+            "determine the ratio."
+        )
+    return "The interval holds 1: no saving is shown." if low <= 1 <= high else ""
 
 
 def estimate_text(value: float, low: float, high: float) -> str:

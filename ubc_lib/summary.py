@@ -41,7 +41,7 @@ def summarise(study: Study, loaded: Runs, table: pd.DataFrame, comparison: pd.Da
         "study": study.name,
         "title": study.title,
         "cohort_kind": study.cohort,
-        "cohort": f"{2 * study.patients_per_class} {COHORTS[study.cohort]}",
+        "cohort": _cohort(study, loaded.predictions["patient"].nunique()),
         "view": study.view,
         "whole_slices": study.whole_slices,
         "image_size": study.image_size,
@@ -60,7 +60,7 @@ def summarise(study: Study, loaded: Runs, table: pd.DataFrame, comparison: pd.Da
             if rows.at[model, "seeds"]
         },
         **_difference(comparison, largest),
-        "dummy": {key: _number(rows.at["dummy", key]) for key in INTERVAL},
+        "dummy": {key: _number(rows.at["dummy", key]) for key in (*INTERVAL, "dice")},
         "device": ", ".join(sorted(runs["device"].unique())),
         "precision": ", ".join(sorted(runs["precision"].unique())),
         "minutes": float(runs["seconds"].sum() / 60),
@@ -69,6 +69,12 @@ def summarise(study: Study, loaded: Runs, table: pd.DataFrame, comparison: pd.Da
         "fingerprint": newest["fingerprint"],
         "missing_runs": len(study.planned_runs) - len(runs),
     }
+
+
+def _cohort(study: Study, tested: int) -> str:
+    """Who was seen; where seeds draw from a larger cohort, more are tested than one seed draws."""
+    drawn, whose = 2 * study.patients_per_class, COHORTS[study.cohort]
+    return f"{tested} {whose} ({drawn} a seed)" if tested > drawn else f"{drawn} {whose}"
 
 
 def _difference(comparison: pd.DataFrame, largest: int) -> dict:
