@@ -63,8 +63,8 @@ clean: ## remove the environment and built pages; cohorts and results stay
 	rm -rf .venv _build build
 
 $(ENV): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "Python 3.11 to 3.13 is needed: set PYTHON=, for example PYTHON=python3.11")'
 	@echo "Installing the environment (7 GB, some minutes) ..."
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	@.venv/bin/python -m pip install --quiet -r requirements.lock
 	@.venv/bin/python -m pip install --quiet --no-deps --editable .

@@ -217,6 +217,21 @@ def test_a_named_study_is_this_machines_and_no_name_means_all_committed_results(
     assert study_folders() == committed
 
 
+@pytest.mark.parametrize(
+    ("kind", "arguments", "cautioned"),
+    [("manifest", ["mine"], True), ("phantom", ["mine"], False), ("brats", [], False)],
+)
+def test_a_book_that_shows_pictures_of_patients_is_not_to_be_passed_on(
+    data, monkeypatch, capsys, kind, arguments, cautioned
+):
+    write_study(data / ("runs" if arguments else "results") / "mine", cohort_kind=kind)
+    monkeypatch.setattr("ubc_lib.book.build", lambda study, printable: Path("index.html"))
+    monkeypatch.setattr(sys, "argv", ["book", *arguments])
+    main()
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("It shows pictures of patients" if cautioned else "The book is at")
+
+
 def test_prose_holds_no_result_that_is_not_the_papers():
     for path in [*(ROOT / "book").glob("*.md"), ROOT / "book" / "study.md.in"]:
         if path.stem != "phantom":

@@ -7,8 +7,10 @@ import sys
 import tomllib
 from importlib.metadata import packages_distributions
 
+import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from ubc_lib.study import ROOT
 
@@ -51,6 +53,22 @@ def test_required_packages_are_declared():
 def test_the_lock_has_every_package_within_its_range():
     for name, requirement in RANGES.items():
         assert all(requirement.specifier.contains(version) for version in locked()[name]), name
+
+
+@pytest.mark.parametrize("version", ["3.10", "3.11", "3.13", "3.14"])
+def test_make_installs_with_those_versions_of_python_that_the_package_allows(tmp_path, version):
+    for name in ("requirements.lock", "pyproject.toml"):
+        (tmp_path / name).touch()
+    python = tmp_path / "python"
+    pretence = f"import sys; sys.version_info = {tuple(map(int, version.split('.')))}; "
+    check = f'[ "$1" = -c ] && exec "{sys.executable}" -c "{pretence}$2"'
+    python.write_text(f"#!/bin/sh\n{check}\nexit 1\n")
+    python.chmod(0o755)
+    command = ["make", "-f", ROOT / "Makefile", ".venv/installed", f"PYTHON={python}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    allowed = version in SpecifierSet(PROJECT["requires-python"])
+    assert ("Installing" in done.stdout) == allowed
+    assert ("set PYTHON=" in done.stderr) != allowed
 
 
 def test_conda_users_get_the_versions_of_the_lock():

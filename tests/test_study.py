@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import yaml
 from pydantic import ValidationError
@@ -5,7 +7,7 @@ from pydantic import ValidationError
 from tests.conftest import tiny_study
 from ubc_lib.errors import InputError
 from ubc_lib.results import computing_settings
-from ubc_lib.study import Study, parts_of, study_names
+from ubc_lib.study import ROOT, Study, parts_of, study_names
 
 
 @pytest.mark.parametrize("name", study_names())
@@ -50,6 +52,15 @@ def test_many_settings_still_give_a_short_name_of_its_own():
 
 def test_a_run_can_be_named():
     assert Study.load("quick", "epochs=5 name=mine").name == "mine"
+
+
+def test_the_page_on_own_data_shows_one_study_as_a_command_and_as_a_file(tmp_path, monkeypatch):
+    page = (ROOT / "book" / "own_data.md").read_text(encoding="utf-8")
+    command = re.search(r'SET="([^"]+)"', page)[1].replace("\\\n", " ")
+    as_command = Study.load("paper", command)
+    monkeypatch.setattr("ubc_lib.study.STUDIES", tmp_path)
+    (tmp_path / "mine.yaml").write_text(re.search(r"yaml\n(.+?)```", page, re.DOTALL)[1])
+    assert Study.load("mine") == as_command
 
 
 def test_the_name_of_another_study_is_refused():

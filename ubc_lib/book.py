@@ -15,7 +15,7 @@ import yaml
 
 from ubc_lib.errors import InputError
 from ubc_lib.pdf import print_page
-from ubc_lib.quotes import PDF
+from ubc_lib.quotes import PDF, is_phantom
 from ubc_lib.staging import stage
 from ubc_lib.study import ROOT, data_folder
 from ubc_lib.summary import read_summary, summary_lines
@@ -103,9 +103,12 @@ def main() -> None:
     study = arguments.study
     try:
         page = build(study, printable=arguments.pdf)
-        for folder in study_folders(study):
-            print(*summary_lines(read_summary(folder)), sep="\n")
+        summaries = [read_summary(folder) for folder in study_folders(study)]
+        for summary in summaries:
+            print(*summary_lines(summary), sep="\n")
         print(f"The book is at {page}")
+        if study and not all(map(is_phantom, summaries)):
+            print("It shows pictures of patients, named as in the cohort: do not pass it on.")
     except InputError as error:
         sys.exit(f"Error: {error}")
 

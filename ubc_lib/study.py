@@ -32,8 +32,9 @@ class Study(BaseModel):
 
     Sizes are in pixels unless the name says otherwise; `images_per_class` counts training slices
     of each of the two classes. Each of `seeds` is trained on every size, each of `more_seeds` on
-    those that `more_seeds_at` names. A run's seed draws the halves, the subset and the first
-    weights, unless `split_seed`, `subset_seed` or `initialisation_seed` holds one of them fixed.
+    those that `more_seeds_at` names. A run's seed draws the halves, the subset, and the first
+    weights with the order of images, unless `split_seed`, `subset_seed` or `initialisation_seed`
+    holds one of them fixed.
     `volumes` says whether the cohort's files show the whole brain or boxes around lesions.
     """
 
