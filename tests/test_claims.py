@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from tests.book_samples import summary_of
-from ubc_lib.claims import CLAIMS, Evidence
+from ubc_lib.claims import CLAIMS
+from ubc_lib.evidence import Evidence
 from ubc_lib.verdict_page import localisation, verdict_page
 
 
@@ -17,35 +18,92 @@ def judged(title: str, summary: dict | None = None, **tables: pd.DataFrame):
     return claim.judge(Evidence(summary or summary_of(), tables))
 
 
-def comparison(differences, p_values, high, seeds=3) -> pd.DataFrame:
+@pytest.mark.parametrize(("high", "found"), [(0.08, "overlaps"), (0.03, "ends below")])
+def test_the_paper_s_own_uncertainty_is_set_beside_the_difference(high, found):
+    """Its half widths 0.05 and 0.04, unpaired, give 0.10 ± 0.06."""
+    judgement = judged("at 190 images", summary_of(difference_interval=[-0.04, high]))
+    assert judgement.verdict == "not reproduced"
+    assert f"The interval {found} the paper's own, [+0.04,\u00a0+0.16]." in judgement.why
+    claim = next(claim for claim in CLAIMS if "at 190 images" in claim.title)
+    assert "0.05² + 0.04²" in claim.rule
+
+
+def test_an_advantage_that_is_smaller_than_the_paper_s_is_called_one():
+    judgement = judged("at 190 images", summary_of(difference_interval=[0.02, 0.08]))
+    assert judgement.verdict == "not reproduced"
+    assert judgement.why.startswith("There is an advantage, but smaller than the paper's.")
+
+
+def test_with_few_seeds_the_printed_interval_is_said_to_be_over_patients_only():
+    why = judged("at 190 images", summary_of(paired_seeds=2)).why
+    assert why.startswith("Fewer than 3 seeds: the interval is over patients only.")
+
+
+ON_IMAGES = ("at 190 images", "fewer images", "rises with Dice", "beats a dummy")
+
+
+@pytest.mark.parametrize("title", ON_IMAGES)
+def test_accuracies_of_boxes_are_said_not_to_be_of_the_paper_s_whole_slices(title):
+    tables = {
+        "comparison": comparison(low=(-0.1, -0.1), high=(0.2, 0.2)),
+        "dice_correlation": correlation(),
+        "design_effect": design_effect(0.6, 0.8),
+    }
+    caveat = "Boxes: the paper's whole slices were not tested by this study."
+    assert judged(title, summary_of(), **tables).why.endswith(caveat)
+    assert caveat not in judged(title, summary_of(whole_slices=True), **tables).why
+
+
+def comparison(low, high, holm_p=0.01, seeds=3, seeds_low=np.nan, seeds_high=np.nan):
     """Two smaller sizes and the largest, which does not count among the smaller."""
     return pd.DataFrame(
         {
             "images_per_class": [1, 2, 4],
             "seeds": seeds,
-            "difference": [*differences, -1.0],
-            "holm_p": [*p_values, 1.0],
+            "difference": [*np.mean([low, high], axis=0), -1.0],
+            "holm_p": holm_p,
+            "low": [*low, -1.0],
             "high": [*high, -1.0],
+            "seeds_low": seeds_low,
+            "seeds_high": seeds_high,
         }
     )
 
 
+ABOVE_ZERO = {"low": (0.01, 0.01), "high": (0.2, 0.2)}
+BELOW_HALF = {"low": (-0.04, -0.04), "high": (0.04, 0.04)}
+
+
 @pytest.mark.parametrize(
-    ("differences", "p_values", "high", "verdict"),
+    ("changes", "verdict"),
     [
-        ((0.1, 0.1), (0.01, 0.01), (0.2, 0.2), "reproduced"),
-        ((0.1, 0.1), (0.01, 0.2), (0.2, 0.2), "cannot tell"),
-        ((0.0, -0.1), (0.9, 0.01), (0.04, -0.01), "not reproduced"),
+        (ABOVE_ZERO, "reproduced"),
+        (ABOVE_ZERO | {"low": (-0.01, 0.01)}, "cannot tell"),
+        (ABOVE_ZERO | {"holm_p": 0.2}, "cannot tell"),
+        (BELOW_HALF, "not reproduced"),
+        (BELOW_HALF | {"high": (0.04, 0.06)}, "cannot tell"),
     ],
 )
-def test_smaller_sizes_count_by_corrected_p_and_by_intervals(differences, p_values, high, verdict):
-    table = comparison(differences, p_values, high)
-    assert judged("fewer images", comparison=table).verdict == verdict
+def test_smaller_sizes_count_by_corrected_p_and_by_intervals(changes, verdict):
+    assert judged("fewer images", comparison=comparison(**changes)).verdict == verdict
 
 
-def test_two_seeds_cannot_tell_at_smaller_sizes_either():
-    table = comparison((0.1, 0.1), (0.01, 0.01), (0.2, 0.2), seeds=2)
-    assert judged("fewer images", comparison=table).verdict == "cannot tell"
+@pytest.mark.parametrize(
+    "wider", [ABOVE_ZERO | {"seeds_low": -0.01}, BELOW_HALF | {"seeds_high": 0.06}]
+)
+def test_smaller_sizes_are_judged_by_the_wider_interval_as_the_largest_is(wider):
+    judgement = judged("fewer images", comparison=comparison(**wider))
+    assert judgement.verdict == "cannot tell"
+    assert "beyond chance at 0 of 2 sizes" in judgement.measured
+    assert "an advantage of 0.05 excluded at 0" in judgement.measured
+
+
+@pytest.mark.parametrize("intervals", [ABOVE_ZERO, BELOW_HALF])
+def test_two_seeds_cannot_tell_at_smaller_sizes_either(intervals):
+    judgement = judged("fewer images", comparison=comparison(**intervals, seeds=2))
+    assert judgement.verdict == "cannot tell"
+    assert "beyond chance at 0 of 2 sizes" in judgement.measured
+    assert "an advantage of 0.05 excluded at 0" in judgement.measured
 
 
 @pytest.mark.parametrize(
@@ -67,16 +125,64 @@ def test_dice_of_boxes_tells_nothing_about_whole_slices(whole, dice, verdict):
     [((0.2, 0.9), "reproduced"), ((-0.3, 0.9), "cannot tell"), ((-0.9, -0.1), "not reproduced")],
 )
 def test_accuracy_rises_with_dice_where_the_correlation_is_above_zero(interval, verdict):
-    low, high = interval
-    row = {"over": "sizes", "rho": (low + high) / 2, "low": low, "high": high}
-    assert judged("rises with Dice", dice_correlation=pd.DataFrame([row])).verdict == verdict
+    assert judged("rises with Dice", dice_correlation=correlation(interval)).verdict == verdict
 
 
-def test_a_baseline_whose_interval_holds_the_dummy_does_not_beat_it():
-    summary = summary_of()
-    assert judged("beats a dummy", summary).verdict == "reproduced"
-    summary["models"]["resnet34"]["low"] = 0.49
-    assert judged("beats a dummy", summary).verdict == "cannot tell"
+def correlation(over_sizes=(0.2, 0.9), *over_seeds) -> pd.DataFrame:
+    """Correlations with the given intervals, over sizes and over the seeds of single sizes."""
+    rows = [("sizes", *over_sizes), *(("seeds", *interval) for interval in over_seeds)]
+    table = pd.DataFrame(rows, columns=["over", "low", "high"])
+    return table.assign(rho=table[["low", "high"]].mean(axis=1))
+
+
+def test_a_rise_over_sizes_is_called_a_trend_and_the_runs_of_one_size_are_told_apart():
+    nothing = (np.nan, np.nan)
+    table = correlation((0.2, 0.9), (0.1, 0.5), (-0.5, 0.5), (-0.4, 0.5), (-0.9, -0.1), nothing)
+    why = judged("rises with Dice", dice_correlation=table).why
+    assert "A trend over sizes" in why
+    assert "positive at 1, negative at 1 of 4 sizes; at the others nothing can be told" in why
+
+
+def test_without_several_runs_of_a_size_nothing_is_told_of_them():
+    why = judged("rises with Dice", dice_correlation=correlation()).why
+    assert "Of runs of one size nothing can be told" in why
+
+
+def design_effect(low: float, high: float) -> pd.DataFrame:
+    """Intervals of slices that count as alike, at the largest size; smaller sizes do not count."""
+    row = {"model": "resnet34", "effective_low": low, "effective_high": high}
+    smaller = row | {"images_per_class": 2, "effective_low": 0.1, "effective_high": 0.2}
+    return pd.DataFrame([smaller, row | {"images_per_class": 4}])
+
+
+@pytest.mark.parametrize(
+    ("interval", "verdict"),
+    [((0.55, 0.8), "reproduced"), ((0.45, 0.8), "cannot tell"), ((0.3, 0.5), "not reproduced")],
+)
+def test_a_baseline_beats_a_dummy_by_the_slices_that_its_patients_are_worth(interval, verdict):
+    judgement = judged("beats a dummy", design_effect=design_effect(*interval))
+    assert judgement.verdict == verdict
+    assert judgement.measured == f"0.70 [{interval[0]:.2f},\u00a0{interval[1]:.2f}] against 0.50"
+
+
+def test_without_the_interval_of_alike_slices_a_baseline_cannot_be_held_against_a_dummy():
+    judgement = judged("beats a dummy")
+    assert judgement.verdict == "cannot tell"
+    assert judgement.measured.startswith("0.70 ")
+
+
+@pytest.mark.parametrize(("high", "remarked"), [(0.70, True), (0.72, False)])
+def test_a_baseline_that_stays_below_the_paper_s_is_remarked(high, remarked):
+    why = judged("beats a dummy", design_effect=design_effect(0.55, high)).why
+    assert ("The paper's 0.71 lies above the interval." in why) is remarked
+
+
+@pytest.mark.parametrize(("brier", "remarked"), [(0.26, True), (0.24, False)])
+def test_probabilities_worse_than_always_one_half_are_remarked(brier, remarked):
+    scores = pd.DataFrame([{"model": "resnet34", "images_per_class": 4, "brier": brier}])
+    tables = {"design_effect": design_effect(0.55, 0.8), "diagnosis": scores}
+    why = judged("beats a dummy", **tables).why
+    assert (f"Brier score is {brier:.2f}, worse than 0.25" in why) is remarked
 
 
 @pytest.mark.parametrize(
@@ -116,6 +222,12 @@ def test_three_quarters_of_the_runs_of_every_size_reach_the_plateau_in_time(
     judgement = judged("reaches its plateau", plateau=pd.DataFrame([all_sizes, *sizes]))
     assert judgement.verdict == verdict
     assert judgement.measured.startswith("6 of 8 runs")
+    assert ("three quarters of each model's by epoch" in judgement.measured) is all(upper_quartiles)
+
+
+def test_only_the_last_of_the_paper_s_three_plateaus_is_said_to_be_tested():
+    claim = next(claim for claim in CLAIMS if "plateau" in claim.title)
+    assert claim.rule.startswith("Only “before 100 epochs” is tested")
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.title)
@@ -143,6 +255,15 @@ def test_the_mask_helps_localisation_if_whole_slices_gain_more_than_boxes(whole,
     ]
     assert localisation(studies).verdict == verdict
     assert localisation(studies[:1]).measured == "not run"
+
+
+def test_two_seeds_cannot_tell_where_the_mask_helps():
+    studies = [
+        evidence(study="boxes", difference_interval=[-0.02, 0.04], paired_seeds=2),
+        evidence(study="whole", difference_interval=[0.05, 0.1], whole_slices=True),
+    ]
+    assert localisation(studies).verdict == "cannot tell"
+    assert localisation(studies).why.startswith("Fewer than 3 seeds")
 
 
 @pytest.mark.parametrize(
@@ -177,11 +298,30 @@ def test_the_page_opens_with_the_answer_for_real_patients_and_says_when_phantoms
         study="boxes", cohort_kind="brats", cohort="8 patients", difference_interval=[-0.05, 0.05]
     )
     page = verdict_page([phantom, real])
-    assert page.startswith("**On 8 patients, the claim is: not reproduced.**")
+    answer = page.partition("\n")[0]
+    boxes = "boxes cut around the lesion (the paper: whole slices)"
+    assert answer.startswith(f"**On 8 patients, shown as {boxes}, the claim is: not reproduced.**")
+    assert "the paper has +0.10 ± 0.06. ResNet34 alone agrees with the paper's 0.71." in answer
     assert "do not give the same answer" in page
     assert "make study STUDY=brats2019" in page
     assert re.search(r"that is \d+ hours of one CPU core", page)
     assert all(claim.title in page for claim in CLAIMS)
+
+
+@pytest.mark.parametrize(
+    ("patients", "said"),
+    [(7, "3 seeds, whose test halves together hold 7 patients)."), (np.nan, "3 seeds).")],
+)
+def test_the_answer_counts_the_patients_whom_all_seeds_together_tested(patients, said):
+    table = pd.DataFrame({"images_per_class": [2, 4], "patients": [5, patients]})
+    page = verdict_page([Evidence(summary_of(), {"comparison": table})])
+    assert said in page.partition("\n")[0]
+
+
+def test_a_smaller_advantage_is_called_one_in_the_answer_and_beside_its_verdict():
+    page = verdict_page([evidence(difference_interval=[0.02, 0.08])])
+    assert "there is an advantage, but smaller than the paper's" in page.partition("\n")[0]
+    assert "There is an advantage, but smaller than the paper's." in page
 
 
 def test_phantoms_that_cannot_tell_do_not_disagree():

@@ -30,7 +30,19 @@ def test_the_verdict_follows_from_the_interval_of_the_difference(interval, word)
 
 def test_two_seeds_cannot_tell_whatever_the_interval():
     assert verdict(summary_of(difference_interval=[0.02, 0.15], paired_seeds=2)) == "cannot tell"
-    assert quoted(summary_of(paired_seeds=2))["reason"] == "there are fewer than 3 seeds"
+    quotes = quoted(summary_of(paired_seeds=2))
+    assert (
+        quotes["reason"] == "there are fewer than 3 seeds, and the interval is over patients only"
+    )
+
+
+@pytest.mark.parametrize(
+    ("interval", "advantage"), [((0.02, 0.08), True), ((0.0, 0.08), False), ((0.02, 0.1), False)]
+)
+def test_an_advantage_smaller_than_the_paper_s_is_called_one(interval, advantage):
+    quotes = quoted(summary_of(difference_interval=list(interval)))
+    assert ("there is an advantage, but smaller than the paper's" in quotes["reason"]) is advantage
+    assert ("преимущество есть, но меньше, чем в статье" in quotes["reason_ru"]) is advantage
 
 
 def test_a_study_of_one_model_quotes_the_other_as_not_run():
@@ -77,6 +89,11 @@ def test_the_overview_has_a_row_per_study():
     assert [line.count("|") for line in table] == [6] * 4
     assert "studies/second/index.md" in table[3]
     assert "| cannot tell (3 seeds) |" in table[3]
+
+
+def test_the_overview_names_an_advantage_that_is_smaller_than_the_paper_s():
+    table = overview([summary_of(difference_interval=[0.02, 0.08])])
+    assert "| not reproduced, with an advantage smaller than the paper's (3 seeds) |" in table
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,22 @@
 """The verdict in words: the answer first, then every claim with every study held against it."""
 
+import math
+
 import numpy as np
 
-from ubc_lib.claims import (
-    CANNOT_TELL,
-    CLAIMS,
-    NOT_REPRODUCED,
-    REPRODUCED,
-    Claim,
-    Evidence,
-    Judgement,
-)
+from ubc_lib import paper
+from ubc_lib.claims import CLAIMS, OVER_PATIENTS_ONLY, PAPER_HALF_WIDTH, Claim
 from ubc_lib.cost import read_rates, study_hours
-from ubc_lib.quotes import interval_text, quoted, verdict
+from ubc_lib.evidence import CANNOT_TELL, NOT_REPRODUCED, REPRODUCED, Evidence, Judgement
+from ubc_lib.quotes import (
+    has_few_seeds,
+    interval_text,
+    is_phantom,
+    quoted,
+    signed_text,
+    verdict,
+    verdict_text,
+)
 from ubc_lib.study import Study
 from ubc_lib.style import MODEL_LABELS
 from ubc_lib.summary import ENOUGH_SEEDS, in_plural
@@ -50,6 +54,8 @@ def localisation(evidence: list[Evidence]) -> Judgement:
                 f"(study {one['study']})"
                 for where, one in (("whole slices", whole), ("boxes", boxes))
             )
+            if has_few_seeds(whole) or has_few_seeds(boxes):
+                return Judgement(text, CANNOT_TELL, OVER_PATIENTS_ONLY)
             if whole["difference_interval"][0] > boxes["difference_interval"][1]:
                 return Judgement(text, "supported")
             if whole["difference_interval"][1] < boxes["difference_interval"][0]:
@@ -61,16 +67,13 @@ def localisation(evidence: list[Evidence]) -> Judgement:
 
 
 def _answer(evidence: list[Evidence]) -> str:
-    summaries = [one.summary for one in evidence]
-    real = [one for one in summaries if one["cohort_kind"] != "phantom"]
-    phantom = [one for one in summaries if one["cohort_kind"] == "phantom"]
+    real = [one for one in evidence if not is_phantom(one.summary)]
+    phantom = [one for one in evidence if is_phantom(one.summary)]
     shown = [group[0] for group in (real, phantom) if group]
-    sentences = [
-        f"**On {one['cohort']}, the claim is: {verdict(one)}.** {_measured(one)}" for one in shown
-    ]
-    if {verdict(one) for one in shown} >= {REPRODUCED, NOT_REPRODUCED}:
+    sentences = [_measured(one) for one in shown]
+    if {verdict(one.summary) for one in shown} >= {REPRODUCED, NOT_REPRODUCED}:
         sentences.append("Real patients and phantoms do not give the same answer.")
-    if not any(one["whole_slices"] for one in real):
+    if not any(one.summary["whole_slices"] for one in real):
         sentences.append(
             "Whole slices of real patients, the paper's own images, are not among the studies of "
             f"this book. {_what_would_settle_it()}"
@@ -88,14 +91,17 @@ def _what_would_settle_it() -> str:
     )
 
 
-def _measured(summary: dict) -> str:
-    quotes = quoted(summary)
+def _measured(evidence: Evidence) -> str:
+    quotes = quoted(evidence.summary)
+    patients = evidence.at_largest_size("comparison").get("patients", math.nan)
+    tested = f", whose test halves together hold {patients:.0f} patients" if patients > 0 else ""
     return (
-        f"With {quotes['images_per_class_max']} images per class, shown as {quotes['shown']}, the "
-        f"accuracy of UBC-ResNet34 less that of ResNet34 is {quotes['difference']}; the paper has "
-        "+0.10. "
-        "By the rule for this verdict, "
-        f"{quotes['reason']} (study {quotes['study']}, {quotes['paired_seeds']} seed(s))."
+        f"**On {quotes['cohort']}, shown as {quotes['shown']}, the claim is: "
+        f"{verdict_text(evidence.summary)}.** With {quotes['images_per_class_max']} images per "
+        f"class, the accuracy of UBC-ResNet34 less that of ResNet34 is {quotes['difference']}; the "
+        f"paper has {signed_text(paper.DIFFERENCE)} ± {PAPER_HALF_WIDTH:.2f}. {quotes['baseline']} "
+        f"By the rule for this verdict, {quotes['reason']} (study {quotes['study']}, "
+        f"{quotes['paired_seeds']} seed(s){tested})."
     )
 
 
@@ -131,7 +137,7 @@ def _localisation_section(evidence: list[Evidence]) -> str:
         "### Does the mask help where the lesion has to be found?\n\n"
         "A mask says where to look. It may help in a whole slice, and less in a box around the "
         "lesion. *Supported* if the interval of the difference on whole slices lies above that on "
-        "boxes; *contradicted* if below.\n\n"
+        f"boxes; *contradicted* if below; fewer than {ENOUGH_SEEDS} seeds *cannot tell*.\n\n"
         f"Measured: {judged.measured}. Verdict: **{judged.verdict}**. {judged.why}"
     )
 
