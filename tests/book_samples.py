@@ -54,7 +54,7 @@ def summary_of(study: str = "tiny", **changes) -> dict:
         "difference_interval": [-0.04, 0.11],
         "paired_seeds": 3,
         "whole_slices": False,
-        "dummy": {"accuracy": 0.5, "low": 0.4, "high": 0.6},
+        "dummy": {"accuracy": 0.5, "low": 0.4, "high": 0.6, "dice": 0.1234},
         "device": "a processor",
         "precision": "fp32",
         "minutes": 1.25,

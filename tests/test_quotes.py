@@ -57,6 +57,7 @@ def test_numbers_are_quoted_with_two_decimals_and_a_sign():
     quotes = quoted(summary_of(difference=-0.0333, difference_interval=[-0.1, 0.02]))
     assert quotes[f"accuracy_{BASELINE}"] == "0.70 [0.61,\u00a00.79]"
     assert quotes[f"dice_{BOOSTED}"] == "0.65"
+    assert quotes["dice_dummy"] == "0.12"
     assert quotes["difference"] == "−0.03 [−0.10,\u00a0+0.02]"
 
 

@@ -131,6 +131,7 @@ def quoted(summary: dict, folder: str = "") -> dict[str, str]:
         "difference": _difference(summary),
         "baseline": _baseline(summary),
         "accuracy_dummy": _interval(summary["dummy"]),
+        "dice_dummy": _dice(summary["dummy"]),
         "verdict": verdict(summary),
         "reason": reason,
         "reason_ru": reason_ru,
@@ -145,9 +146,8 @@ def quoted(summary: dict, folder: str = "") -> dict[str, str]:
     }
     for model in (BASELINE, BOOSTED):
         numbers = summary["models"].get(model)
-        dice = numbers and numbers["dice"]
         quotes[f"accuracy_{model}"] = _interval(numbers)
-        quotes[f"dice_{model}"] = ABSENT if dice is None else f"{dice:.2f}"
+        quotes[f"dice_{model}"] = _dice(numbers)
         quotes[f"parameters_{model}"] = thousands(numbers["parameters"]) if numbers else ABSENT
     for model, printed in paper.TABLE_3.items():
         quotes[f"paper_accuracy_{model}"] = f"{printed.accuracy:.2f} ± {printed.half_width:.2f}"
@@ -200,8 +200,9 @@ def _figure(summary: dict, folder: str) -> str:
     return (
         f"```{{figure}} {folder}figure-6.svg\n"
         ":alt: Accuracy of both models against the number of training images per class\n\n"
-        f"The paper's Figure 6 from our runs. Lines: means over seeds, with 95\u00a0% Wilson "
-        f"intervals. Dots: single trainings. Open diamonds: the paper, {printed}.\n```"
+        "The paper's Figure 6 from our runs. Lines: means over the seeds that have every size, with "
+        "95\u00a0% Wilson intervals. Dots: single trainings. Open diamonds: the paper, "
+        f"{printed}.\n```"
     )
 
 
@@ -241,6 +242,10 @@ def _interval(numbers: dict | None) -> str:
     if numbers is None:
         return ABSENT
     return interval_text(*(numbers[name] for name in INTERVAL))
+
+
+def _dice(numbers: dict | None) -> str:
+    return ABSENT if numbers is None or numbers["dice"] is None else f"{numbers['dice']:.2f}"
 
 
 def interval_text(value: float, low: float, high: float, signed: bool = False) -> str:

@@ -13,8 +13,8 @@ import yaml
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
-from ubc_lib.claims import Evidence
 from ubc_lib.errors import InputError
+from ubc_lib.evidence import Evidence
 from ubc_lib.launch import launch_text, repository
 from ubc_lib.quotes import WITHHELD, is_phantom, quoted, status_box
 from ubc_lib.study import ROOT
