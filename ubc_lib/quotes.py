@@ -142,7 +142,7 @@ def quoted(summary: dict, folder: str = "") -> dict[str, str]:
         "title": f"[{quotes['title']}]({folder}index.md)",
         "explorer": f"[the {kind} explorer]({folder}05_explorer.ipynb)",
         "results": f"[figures and tables]({folder}04_results.ipynb)",
-        "figure": _figure(summary, folder),
+        "figure": _figure(folder),
     }
     for model in (BASELINE, BOOSTED):
         numbers = summary["models"].get(model)
@@ -195,14 +195,12 @@ def _reason(summary: dict) -> tuple[str, str]:
     return VERDICTS[verdict(summary)]
 
 
-def _figure(summary: dict, folder: str) -> str:
-    printed = " and ".join(f"{paper.TABLE_3[model].accuracy:.2f}" for model in MODEL_LABELS)
+def _figure(folder: str) -> str:
     return (
         f"```{{figure}} {folder}figure-6.svg\n"
         ":alt: Accuracy of both models against the number of training images per class\n\n"
-        "The paper's Figure 6 from our runs. Lines: means over the seeds that have every size, with "
-        "95\u00a0% Wilson intervals. Dots: single trainings. Open diamonds: the paper, "
-        f"{printed}.\n```"
+        "The paper's Figure 6 from our runs. Lines: means of the seeds that have every size, with "
+        "Wilson intervals. Dots: single trainings. Diamonds: the paper.\n```"
     )
 
 
