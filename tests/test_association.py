@@ -55,6 +55,12 @@ def test_below_three_points_and_without_variation_there_are_gaps():
     assert table["rho"].isna().all()
 
 
+def test_few_points_have_a_correlation_but_no_interval():
+    points = np.array([[0.1, 0.2], [0.2, 0.3], [0.3, 0.4], [0.4, 0.6], [0.5, 0.5]])
+    rho, low, high = spearman(points, 100, 0)
+    assert (rho, np.isnan(low), np.isnan(high)) == (pytest.approx(0.9), True, True)
+
+
 def test_one_seed_to_a_size_is_nothing_within_sizes():
     table = dice_correlation(
         runs_with({2: [0.5], 4: [0.6], 8: [0.7]}, {2: [0.1], 4: [0.2], 8: [0.3]})

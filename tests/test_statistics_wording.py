@@ -101,6 +101,7 @@ def test_images_saved_are_told_at_the_largest_size_known():
     ("interval", "text"),
     [
         ((0.5, 2.0), "The interval holds 1: no saving is shown."),
+        ((1.1, 2.0), "leaves out that seeds share patients"),
         ((0.2, NAN), "too alike, to determine the ratio"),
     ],
 )

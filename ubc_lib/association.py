@@ -9,6 +9,8 @@ from ubc_lib.curves import whole_curves
 from ubc_lib.resampling import REPLICATES, percentiles
 from ubc_lib.seeds import generator
 
+# Draws of fewer points are too much alike for an interval.
+ENOUGH_POINTS = 6
 COLUMNS = ["over", "images_per_class", "rho", "low", "high", "n"]
 
 
@@ -21,7 +23,8 @@ def dice_correlation(
     paper's Figure 7, where both rise with the number of images whether or not one helps the other;
     `seeds`, the runs of one size, where the images cannot explain it. Columns over,
     images_per_class (only for `seeds`), rho, low, high, n (points, which the bootstrap draws);
-    NaN below three points, or where either does not vary. Runs without Dice, those of ResNet34,
+    rho is NaN below three points, or where either does not vary, its interval below
+    `ENOUGH_POINTS`. Runs without Dice, those of ResNet34,
     are left out; no rows where there are no others.
 
     runs: see `Runs.runs`; InputError where `check_runs` refuses them.
@@ -45,8 +48,8 @@ def spearman(points: np.ndarray, replicates: int, seed: int) -> tuple[float, flo
     """Rank correlation of points (n, 2) and its percentile bootstrap interval: (rho, low, high)."""
     n = len(points)
     rho = _rank_correlation(points[None])[0] if n > 2 else float("nan")
-    if np.isnan(rho):
-        return (float("nan"),) * 3
+    if np.isnan(rho) or n < ENOUGH_POINTS:
+        return float(rho), float("nan"), float("nan")
     rows = generator(seed, "bootstrap").integers(n, size=(replicates, n))
     again = _rank_correlation(points[rows])
     # A draw of one point again and again has no correlation.

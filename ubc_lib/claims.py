@@ -127,8 +127,10 @@ def _rises_with_dice(evidence: Evidence) -> Judgement:
     if over_sizes.empty or over_sizes["rho"].isna().all():
         return Judgement("not run", CANNOT_TELL, "A correlation needs several sizes.")
     rho, low, high = over_sizes[["rho", "low", "high"]].iloc[0]
-    within = table[table["over"] == "seeds"].dropna(subset="rho")
-    measured = f"Spearman {interval_text(rho, low, high)} over sizes"
+    within = table[table["over"] == "seeds"].dropna(subset="low")
+    alone = math.isnan(low)
+    number = signed_text(rho).removeprefix("+") if alone else interval_text(rho, low, high)
+    measured = f"Spearman {number} over sizes"
     if len(within):
         measured += (
             f"; within a size, over seeds, {signed_text(within['rho'].median())} in the median of "
@@ -136,7 +138,7 @@ def _rises_with_dice(evidence: Evidence) -> Judgement:
         )
     why = "A trend over sizes, where both rise with the number of images, whatever causes what. "
     if within.empty:
-        why += "Of runs of one size nothing can be told."
+        why += "The runs of one size are too few to tell anything."
     else:
         positive, negative = (within["low"] > 0).sum(), (within["high"] < 0).sum()
         why += (

@@ -109,7 +109,11 @@ def _sureness(row: pd.Series, several: bool) -> str:
             "A dash is an end beyond the sizes trained: the curves are too level, or too alike, to "
             "determine the ratio."
         )
-    return "The interval holds 1: no saving is shown." if low <= 1 <= high else ""
+    if low <= 1 <= high:
+        return "The interval holds 1: no saving is shown."
+    return (
+        "The interval leaves out that seeds share patients, and is too short where seeds are few."
+    )
 
 
 def estimate_text(value: float, low: float, high: float) -> str:
