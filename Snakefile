@@ -7,6 +7,7 @@ import sys
 from ubc_lib.cohort import cohort_state
 from ubc_lib.cost import job_minutes
 from ubc_lib.errors import InputError
+from ubc_lib.slices import made_from
 from ubc_lib.study import Study, parts_of, record_path
 
 # An empty value on the command line arrives as None.
@@ -41,14 +42,16 @@ def lost_record(run):
     return [mark]
 
 
-def changed_cohort(run):
-    """A file newer than the cohort's notebook where files of the cohort have changed since."""
-    mark = study.run_folder / "cohort.state"
-    if not state:
+def changed_cohort():
+    """A file newer than the cohort's notebook where its slices were made from other files.
+
+    Snakemake does not see what appears while it asks for inputs, so this is called before.
+    """
+    if not state or made_from(study) in (None, state):
         return []
-    if not mark.is_file() or mark.read_text() != state:
-        mark.parent.mkdir(parents=True, exist_ok=True)
-        mark.write_text(state)
+    mark = NOTEBOOKS / "cohort.changed"
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.write_text(state)
     return [mark]
 
 
@@ -65,7 +68,7 @@ localrules:
 
 rule cohort:
     input:
-        changed_cohort,
+        changed_cohort(),
         notebook="notebooks/01_cohort.ipynb",
     output:
         NOTEBOOKS / "01_cohort.ipynb",

@@ -295,13 +295,17 @@ def test_a_shortcut_that_no_study_measured_is_said_to_be_not_run():
 def test_the_page_opens_with_the_answer_for_real_patients_and_says_when_phantoms_differ():
     phantom = evidence(study="quick", difference_interval=[0.02, 0.2])
     real = evidence(
-        study="boxes", cohort_kind="brats", cohort="8 patients", difference_interval=[-0.05, 0.05]
+        study="boxes",
+        cohort_kind="brats",
+        cohort="8 patients",
+        difference_interval=[-0.05, 0.05],
+        images_per_class_max=190,
     )
     page = verdict_page([phantom, real])
     answer = page.partition("\n")[0]
     boxes = "boxes cut around the lesion (the paper: whole slices)"
     assert answer.startswith(f"**On 8 patients, shown as {boxes}, the claim is: not reproduced.**")
-    assert "the paper has +0.10 ± 0.06. ResNet34 alone agrees with the paper's 0.71." in answer
+    assert "the paper has +0.10 ± 0.06. ResNet34 alone may agree with the paper's 0.71." in answer
     assert "do not give the same answer" in page
     assert "make study STUDY=brats2019" in page
     assert re.search(r"that is \d+ hours of one CPU core", page)

@@ -16,6 +16,11 @@ def test_a_seed_of_one_model_only_is_left_out():
     assert whole_curves(runs)["seed"].unique().tolist() == [0]
 
 
+def test_a_seed_with_a_diverged_run_is_left_out():
+    runs = runs_of({"resnet34": {1: [0.5, 0.6], 4: [0.5, float("nan")]}})
+    assert whole_curves(runs)["seed"].unique().tolist() == [0]
+
+
 def test_where_no_seed_has_all_sizes_all_are_kept():
     runs = runs_of({"resnet34": {1: [0.5], 4: [0.5]}})
     runs.loc[runs["images_per_class"] == 4, "seed"] = 7

@@ -98,9 +98,9 @@ def test_the_overview_names_an_advantage_that_is_smaller_than_the_paper_s():
 
 
 @pytest.mark.parametrize(
-    ("high", "found"), [(0.70, "stays below"), (0.71, "agrees with"), (0.79, "agrees with")]
+    ("high", "found"), [(0.65, "stays below"), (0.67, "may agree with"), (0.79, "may agree with")]
 )
 def test_it_is_said_whether_the_baseline_comes_out_as_in_the_paper(high, found):
-    summary = summary_of()
+    summary = summary_of(images_per_class_max=190)
     summary["models"][BASELINE]["high"] = high
     assert quoted(summary)["baseline"] == f"ResNet34 alone {found} the paper's 0.71."

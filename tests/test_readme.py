@@ -19,6 +19,8 @@ SUMMARY = {
     "date": "2026-01-01T00:00:00",
     "minutes": 3.2,
     "missing_runs": 2,
+    "runs": 3,
+    "dummy": {"dice": 0.1},
 }
 
 

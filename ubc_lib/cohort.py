@@ -51,20 +51,33 @@ def cohort_state(study: Study) -> str:
     """A digest of the patient table of `cohort_root` and of its files' sizes and times.
 
     It differs once patients, labels or files have changed. Empty for phantoms, which follow from
-    settings alone, and where there is no `cohort_root` (any more). Raises InputError where the
-    cohort cannot be used.
+    settings alone, and where there is no `cohort_root`, or nothing in it, any more. Raises
+    InputError where the cohort cannot be used.
     """
-    if study.cohort == "phantom" or study.cohort_root is None or not study.cohort_root.exists():
+    root = study.cohort_root
+    if study.cohort == "phantom" or root is None or not _holds_anything(root):
         return ""
     table = read_cohort(study)
-    digest = hashlib.sha256(table.to_csv(index=False).encode())
-    for path in [*table["image"], *table["mask"]]:
+    files = [*table["image"], *table["mask"]]
+    base = root if root.is_dir() else root.parent
+    names = [os.path.relpath(path, base) for path in files]
+    described = table.drop(columns=["image", "mask"]).to_csv(index=False)
+    digest = hashlib.sha256("\n".join([described, *names]).encode())
+    for path in files:
         try:
             about = path.stat()
         except OSError as error:
             raise InputError(f"{path} has vanished from the cohort ({error.strerror}).") from error
         digest.update(f"{about.st_size} {about.st_mtime_ns}\n".encode())
     return digest.hexdigest()
+
+
+def _holds_anything(root: Path) -> bool:
+    """Whether a manifest or tree is there; a folder that is not mounted is empty or unreadable."""
+    try:
+        return root.is_file() or any(root.iterdir())
+    except OSError:
+        return False
 
 
 def read_brats(root: str | Path) -> pd.DataFrame:

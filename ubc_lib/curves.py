@@ -7,11 +7,14 @@ def whole_curves(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of seeds that have every size of every model; all rows where no seed has.
 
     Every seed draws its own halves, some of which are easier than others. A mean that some seeds
-    enter at a few sizes only would rise and fall with them, not with the images.
+    enter at a few sizes only would rise and fall with them, not with the images. A run that
+    diverged is missing.
     table: columns model, images_per_class, seed, such as `Runs.runs` or `Runs.predictions`.
     """
     cells = table[["model", "images_per_class", "seed"]].drop_duplicates()
     wanted = len(cells.drop_duplicates(["model", "images_per_class"]))
+    if "accuracy" in table:
+        cells = cells.loc[table["accuracy"].dropna().index.intersection(cells.index)]
     counted = cells.groupby("seed").size()
     whole = counted.index[counted == wanted]
     return table[table["seed"].isin(whole)] if len(whole) else table

@@ -70,11 +70,23 @@ def load_slices(study: Study) -> Slices:
     with locked(path.with_suffix(".lock")):
         state = cohort_state(study)
         if path.is_file():
-            slices, made_from = _read(study, path)
-            if state in ("", made_from):
+            slices = _read(study, path)
+            if state in ("", made_from(study)):
                 return slices
         _save(make_slices(study), study, state, path)
-    return _read(study, path)[0]
+    return _read(study, path)
+
+
+def made_from(study: Study) -> str | None:
+    """The state of the cohort that the slices in the run folder were made from; None without any.
+
+    See `cohort_state`. Empty for slices of phantoms, and of versions that did not note it.
+    """
+    try:
+        with np.load(study.run_folder / "slices.npz", allow_pickle=False) as stored:
+            return str(stored["cohort_state"]) if "cohort_state" in stored else ""
+    except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile):
+        return None
 
 
 def make_slices(study: Study) -> Slices:
@@ -118,7 +130,7 @@ def patient_slices(rows: pd.DataFrame, study: Study):
             f"Patient {patient} has {len(volumes)} images, one of them a volume; a patient is one "
             "volume or several 2-D images."
         )
-    if study.volumes == "boxes":
+    if study.volumes == "boxes" and study.cohort == "brats":
         _check_box(volumes[0], patient)
     volumes = [_prepare(volume, patient, study) for volume in volumes]
     candidates = [
@@ -250,11 +262,10 @@ def _save(slices: Slices, study: Study, state: str, path: Path) -> None:
         )
 
 
-def _read(study: Study, path: Path) -> tuple[Slices, str]:
-    """The slices in a file, and the state of the cohort that they were made from."""
+def _read(study: Study, path: Path) -> Slices:
     try:
         with np.load(path, allow_pickle=False) as stored:
-            settings, state = str(stored["settings"]), str(stored.get("cohort_state", ""))
+            settings = str(stored["settings"])
             images = stored["images"].astype(np.float32)
             masks = np.unpackbits(stored["masks"], count=images.size).astype(bool)
             table = pd.read_csv(
@@ -274,4 +285,4 @@ def _read(study: Study, path: Path) -> tuple[Slices, str]:
             f"{path} was made with other settings ({changed}). Give the study a new name, or "
             f"delete {path.parent} to begin again."
         )
-    return Slices(images, masks.reshape(images.shape), table, left_out, fingerprint), state
+    return Slices(images, masks.reshape(images.shape), table, left_out, fingerprint)

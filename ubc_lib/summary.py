@@ -72,7 +72,7 @@ def summarise(study: Study, loaded: Runs, table: pd.DataFrame, comparison: pd.Da
 
 
 def _cohort(study: Study, tested: int) -> str:
-    """Who was seen; where seeds draw from a larger cohort, more are tested than one seed draws."""
+    """Who is drawn by a seed, or tested by any where seeds draw from a larger cohort."""
     drawn, whose = 2 * study.patients_per_class, COHORTS[study.cohort]
     return f"{tested} {whose} ({drawn} a seed)" if tested > drawn else f"{drawn} {whose}"
 
@@ -106,10 +106,16 @@ def read_summary(folder: Path) -> dict:
     """Read `summary.json` of a folder of results; InputError where it is missing or damaged."""
     path = folder / "summary.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        summary = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         message = f"{path} cannot be read ({error}). Run: make study STUDY={folder.name}"
         raise InputError(message) from error
+    if "runs" not in summary or "dice" not in summary.get("dummy", {}):
+        raise InputError(
+            f"{path} is of an earlier version. Delete {folder / 'notebooks' / '04_results.ipynb'} "
+            f"and run: make study STUDY={folder.name}"
+        )
+    return summary
 
 
 def accuracy_text(numbers: dict) -> str:

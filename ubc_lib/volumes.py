@@ -19,7 +19,7 @@ LARGEST_PICTURE = 2**26  # pixels; below what Pillow warns of
 LARGEST_OFFSET = 2**24
 DEFLATE_RATIO = 1032  # no gzip file holds more bytes for each of its own
 CHANNELS = ("red", "green", "blue")
-LOSSY = ("JPEG", "MPO", "JPEG2000", "WEBP")
+LOSSLESS = ("PNG", "TIFF", "BMP", "GIF")
 
 
 @dataclass(frozen=True)
@@ -124,10 +124,11 @@ def _read_nifti(path: Path, patient: str):
 
 def _read_picture(path: Path, patient: str, channel: str | None, lossless: bool) -> np.ndarray:
     with Image.open(path) as picture:
-        if lossless and picture.format in LOSSY:
+        if lossless and picture.format not in LOSSLESS:
             raise InputError(
                 f"Patient {patient}: the mask {path} is a {picture.format} picture, whose "
-                "compression marks pixels around the lesion too. Save masks as PNG, TIFF or NIfTI."
+                "compression may mark pixels around the lesion too. Save masks as PNG, TIFF or "
+                "NIfTI."
             )
         if max(picture.size) > LARGEST_SIDE or math.prod(picture.size) > LARGEST_PICTURE:
             raise InputError(
