@@ -24,8 +24,8 @@ def dice_correlation(
     `seeds`, the runs of one size, where the images cannot explain it. Columns over,
     images_per_class (only for `seeds`), rho, low, high, n (points, which the bootstrap draws);
     rho is NaN below three points, or where either does not vary, its interval below
-    `ENOUGH_POINTS`. Runs without Dice, those of ResNet34,
-    are left out; no rows where there are no others.
+    `ENOUGH_POINTS`. Runs without Dice, those of ResNet34, are left out; no rows where there are no
+    others.
 
     runs: see `Runs.runs`; InputError where `check_runs` refuses them.
     """

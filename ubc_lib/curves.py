@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+CELL = ["model", "images_per_class"]
+
 
 def whole_curves(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of seeds that have every size of every model; all rows where no seed has.
@@ -11,10 +13,8 @@ def whole_curves(table: pd.DataFrame) -> pd.DataFrame:
     diverged is missing.
     table: columns model, images_per_class, seed, such as `Runs.runs` or `Runs.predictions`.
     """
-    cells = table[["model", "images_per_class", "seed"]].drop_duplicates()
-    wanted = len(cells.drop_duplicates(["model", "images_per_class"]))
-    if "accuracy" in table:
-        cells = cells.loc[table["accuracy"].dropna().index.intersection(cells.index)]
-    counted = cells.groupby("seed").size()
+    wanted = len(table[CELL].drop_duplicates())
+    finished = table.dropna(subset="accuracy") if "accuracy" in table else table
+    counted = finished[[*CELL, "seed"]].drop_duplicates().groupby("seed").size()
     whole = counted.index[counted == wanted]
     return table[table["seed"].isin(whole)] if len(whole) else table

@@ -71,8 +71,7 @@ def accuracy_against_dice(runs: pd.DataFrame) -> Figure:
     """Figure 7: test accuracy against Dice for every model that draws masks, labelled by size.
 
     Large dots are means over seeds (see `whole_curves`), small ones single seeds, the diamond the
-    paper's value at 190
-    images per class. runs: see `Runs.runs`.
+    paper's value at 190 images per class. runs: see `Runs.runs`.
     """
     runs = runs.dropna(subset="dice")
     figure, axes = plt.subplots(figsize=(WIDTH, 4.2))
