@@ -9,6 +9,7 @@ from ubc_lib.device import (
     cpu_gains_from_bf16,
     memory_advice,
     memory_format,
+    processor_name,
 )
 from ubc_lib.errors import InputError
 
@@ -43,6 +44,11 @@ def test_a_precision_that_is_asked_for_is_kept(precision):
 )
 def test_channels_lie_last_where_that_is_faster(device, precision, size, expected):
     assert memory_format(torch.device(device), precision, size) is expected
+
+
+def test_a_processor_with_tile_units_is_named_apart_from_one_without():
+    assert processor_name({"cpu_name": "Intel Xeon", "amx_bf16": True}) == "Intel Xeon with AMX"
+    assert processor_name({"cpu_name": "Intel Xeon", "amx_bf16": False}) == "Intel Xeon"
 
 
 def test_a_gpu_that_is_not_there_is_refused_by_name(monkeypatch):
