@@ -1,5 +1,6 @@
 """Where a model runs and in which precision."""
 
+import ctypes
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +8,8 @@ from contextlib import contextmanager
 import torch
 
 from ubc_lib.errors import InputError
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -67,6 +70,18 @@ def memory_advice() -> Iterator[None]:
             "The memory of the GPU is too small for this training. Train fewer at once (GPUS=1), "
             "or set precision=bf16, a smaller batch_size or image_size, or device=cpu."
         ) from error
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep the memory that it frees, for whatever it allocates next.
+
+    glibc gives large blocks back to the system at once, which clears every page when it hands it
+    out again: up to a third of a training step that allocates gigabytes. Nothing is done elsewhere.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_MAX, 0)
+        libc.mallopt(M_TRIM_THRESHOLD, -1)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from segmentation_models_pytorch.base import ClassificationHead
 from segmentation_models_pytorch.encoders import get_encoder
 from torch import Tensor, nn
 
+from ubc_lib.cpu_layers import use_cpu_layers
 from ubc_lib.errors import InputError
 from ubc_lib.study import MODEL_NAMES, unknown_name
 
@@ -70,7 +71,7 @@ def build_model(name: str, seed: int) -> nn.Module:
         raise InputError(unknown_name("model", name, MODELS, "build_model"))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return MODELS[name]()
+        return use_cpu_layers(MODELS[name]())
 
 
 def parameter_count(module: nn.Module) -> int:

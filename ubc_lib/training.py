@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ubc_lib.device import autocast, choose_precision, memory_format
+from ubc_lib.device import autocast, choose_precision, keep_freed_memory, memory_format
 from ubc_lib.errors import InputError
 from ubc_lib.evaluation import EVALUATIONS_AVERAGED, Prediction, plateau_epoch, predict
 from ubc_lib.files import atomic_path
@@ -106,6 +106,7 @@ def fit(
     model.to(device, memory_format=memory_format(device, precision, study.image_size))
     optimizer = Adam(model, study.learning_rate)
     progress = _resume(checkpoint, identity, model, optimizer)
+    keep_freed_memory()
     step = _training_step(model, optimizer, train, study, precision)
     if device.type == "cuda":
         torch.backends.cudnn.deterministic = True  # the same seed gives the same bits

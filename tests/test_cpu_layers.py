@@ -1,0 +1,98 @@
+"""Layers that a CPU computes faster give what torch's layers give."""
+
+import copy
+
+import pytest
+import segmentation_models_pytorch as smp
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from ubc_lib.cpu_layers import DecoderBlock, SmallMapConv2d, StemConv2d, use_cpu_layers
+from ubc_lib.models import MODELS, build_model
+
+
+def results(layer: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
+    """Output, gradient of the images, and gradients of the weights."""
+    images = images.clone().requires_grad_()
+    layer.zero_grad()
+    output = layer(images)
+    output.square().sum().backward()
+    return [output, images.grad, *(weight.grad for weight in layer.parameters())]
+
+
+def assert_close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
+    """The same but for what rounding leaves of the largest number."""
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4 * theirs.abs().max().item())
+
+
+def assert_alike(one: nn.Module, other: nn.Module, images: torch.Tensor) -> None:
+    for ours, theirs in zip(results(one, images), results(other, images), strict=True):
+        assert_close(ours, theirs)
+
+
+@given(
+    channels=st.tuples(st.integers(2, 5), st.integers(200, 300)),
+    kernel=st.sampled_from([1, 3, 5]),
+    stride=st.integers(1, 3),
+    padding=st.integers(0, 2),
+    side=st.integers(5, 8),
+    bias=st.booleans(),
+)
+def test_a_product_of_matrices_is_the_convolution(channels, kernel, stride, padding, side, bias):
+    plain = nn.Conv2d(*channels, kernel, stride=stride, padding=padding, bias=bias)
+    product = use_cpu_layers(nn.Sequential(copy.deepcopy(plain)))[0]
+    assert type(product) is SmallMapConv2d
+    assert_alike(product, plain, torch.randn(2, channels[0], side, side + 1))
+
+
+@given(kernel=st.sampled_from([3, 4, 7]), padding=st.integers(0, 3), half=st.integers(4, 9))
+def test_the_stem_on_squares_of_pixels_is_the_convolution(kernel, padding, half):
+    plain = nn.Conv2d(1, 3, kernel, stride=2, padding=padding, bias=False)
+    stem = use_cpu_layers(nn.Sequential(copy.deepcopy(plain)))[0]
+    assert type(stem) is StemConv2d
+    assert_alike(stem, plain, torch.randn(2, 1, 2 * half, 2 * half))
+
+
+@pytest.mark.parametrize("images", [1, 8])
+@pytest.mark.parametrize("size", [64, 96])
+def test_the_networks_give_what_those_of_segmentation_models_give(size, images):
+    theirs = smp.Unet("resnet34", encoder_weights=None, in_channels=1, aux_params={"classes": 2})
+    ours = build_model("ubc_resnet34", 0)
+    theirs.load_state_dict(ours.state_dict())
+    batch = torch.randn(images, 1, size, size)
+    with torch.no_grad():
+        mask_logits, logits = theirs.eval()(batch)
+        output = ours.eval()(batch)
+    assert_close(output.logits, logits)
+    assert_close(output.mask_logits, mask_logits)
+
+
+def test_every_layer_that_can_be_faster_is():
+    kinds = {type(layer) for layer in build_model("ubc_resnet34", 0).modules()}
+    assert {SmallMapConv2d, StemConv2d, DecoderBlock} < kinds
+    assert nn.Conv2d not in kinds
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_weights_keep_their_names_and_values(model):
+    network = MODELS[model]()
+    before = copy.deepcopy(network.state_dict())
+    after = use_cpu_layers(network).state_dict()
+    assert list(after) == list(before)
+    assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+def test_gradients_of_the_decoder_keep_their_channels_last():
+    block = smp.Unet("resnet34", encoder_weights=None).decoder.blocks[3]
+    use_cpu_layers(block).to(memory_format=torch.channels_last)
+    below = torch.randn(2, 64, 8, 8).to(memory_format=torch.channels_last).requires_grad_()
+    skip = torch.randn(2, 64, 16, 16).to(memory_format=torch.channels_last)
+    block(below, 16, 16, skip).sum().backward()
+    assert below.grad.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_layers_with_groups_or_dilation_are_left_as_they_are():
+    layers = [nn.Conv2d(4, 4, 3, groups=2), nn.Conv2d(4, 4, 3, dilation=2)]
+    assert {type(layer) for layer in use_cpu_layers(nn.Sequential(*layers))} == {nn.Conv2d}

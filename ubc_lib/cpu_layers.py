@@ -1,0 +1,98 @@
+"""Layers that give what torch's give, and take a CPU less time."""
+
+import torch
+from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoderBlock
+from torch import Tensor, nn
+from torch.nn import functional
+
+# A convolution is a matrix product where it has at most so many output pixels per output channel.
+PIXELS_PER_CHANNEL = {torch.float32: 1, torch.bfloat16: 4}
+
+
+class SmallMapConv2d(nn.Conv2d):
+    """A convolution that multiplies one matrix of all neighbourhoods where maps are small.
+
+    oneDNN brings the weights into an order of its own at every call, and their gradient back, which
+    for the deep layers of small images takes several times as long as the arithmetic. Weights of
+    channels last are the matrix as they lie. Groups and dilation are not supported.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images: (n, channels, H, W), best in channels last; returns what nn.Conv2d returns."""
+        height, width = (
+            (side + 2 * padding - kernel) // stride + 1
+            for side, padding, kernel, stride in zip(
+                images.shape[2:], self.padding, self.kernel_size, self.stride, strict=True
+            )
+        )
+        pixels = len(images) * height * width
+        kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else images.dtype
+        if images.is_cuda or pixels > PIXELS_PER_CHANNEL.get(kind, 0) * self.out_channels:
+            return super().forward(images)
+        (down, right), (top, left) = self.stride, self.padding
+        padded = functional.pad(images, (left, left, top, top)).permute(0, 2, 3, 1)
+        neighbours = [
+            padded[:, row : row + down * height : down, column : column + right * width : right]
+            for row in range(self.kernel_size[0])
+            for column in range(self.kernel_size[1])
+        ]
+        matrix = torch.cat(neighbours, dim=-1).flatten(0, 2)
+        weights = self.weight.permute(0, 2, 3, 1).flatten(1)
+        product = functional.linear(matrix, weights, self.bias)
+        return product.unflatten(0, (len(images), height, width)).permute(0, 3, 1, 2)
+
+
+class StemConv2d(nn.Conv2d):
+    """A convolution of stride 2 on one channel, as one of stride 1 on four of half the size.
+
+    Processors multiply many channels at a time, and one leaves them idle. The four are the pixels
+    of each 2 x 2 square, and the kernel is arranged alike, with zeros where its sides are odd.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images: (n, 1, H, W), H and W even; returns what nn.Conv2d returns."""
+        if images.is_cuda:
+            return super().forward(images)
+        top, left = self.padding
+        padded = functional.pad(images, (left, left, top, top))
+        height, width = self.kernel_size
+        kernel = functional.pad(self.weight, (0, width % 2, 0, height % 2))
+        squares = _channels_last(functional.pixel_unshuffle(padded, 2))
+        return functional.conv2d(squares, functional.pixel_unshuffle(kernel, 2), self.bias)
+
+
+class DecoderBlock(UnetDecoderBlock):
+    """A block of the U-Net decoder whose gradients keep their channels last."""
+
+    def forward(
+        self,
+        feature_map: Tensor,
+        target_height: int,
+        target_width: int,
+        skip_connection: Tensor | None = None,
+    ) -> Tensor:
+        """As of the class it extends, for nearest neighbours and without attention."""
+        feature_map = functional.interpolate(feature_map, size=(target_height, target_width))
+        if skip_connection is not None:
+            if feature_map.requires_grad:
+                # Its gradient is a part of a larger one, which torch would bring to channels first.
+                feature_map.register_hook(_channels_last)
+            feature_map = torch.cat([feature_map, skip_connection], dim=1)
+        return self.conv2(self.conv1(feature_map))
+
+
+def _channels_last(tensor: Tensor) -> Tensor:
+    return tensor.contiguous(memory_format=torch.channels_last)
+
+
+def use_cpu_layers(model: nn.Module) -> nn.Module:
+    """Let `model` compute so, in place; weights, their names and results stay. Returns it."""
+    for layer in model.modules():
+        if type(layer) is nn.Conv2d and layer.groups == 1 and layer.dilation == (1, 1):
+            stem = layer.in_channels == 1 and layer.stride == (2, 2)
+            layer.__class__ = StemConv2d if stem else SmallMapConv2d
+        elif type(layer) is UnetDecoderBlock:
+            layer.__class__ = DecoderBlock
+        elif isinstance(layer, nn.ReLU):
+            layer.inplace = False  # in place, bf16 measured three times as slow
+    return model
