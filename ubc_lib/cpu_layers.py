@@ -7,6 +7,7 @@ from torch.nn import functional
 
 # A convolution is a matrix product where it has at most so many output pixels per output channel.
 PIXELS_PER_CHANNEL = {torch.float32: 1, torch.bfloat16: 4}
+FEW_PIXELS = 32  # of all images; bringing the weights to bf16 for them takes longer than it saves
 
 
 class SmallMapConv2d(nn.Conv2d):
@@ -29,17 +30,42 @@ class SmallMapConv2d(nn.Conv2d):
         kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else images.dtype
         if images.is_cuda or pixels > PIXELS_PER_CHANNEL.get(kind, 0) * self.out_channels:
             return super().forward(images)
-        (down, right), (top, left) = self.stride, self.padding
+        top, left = self.padding
         padded = functional.pad(images, (left, left, top, top)).permute(0, 2, 3, 1)
-        neighbours = [
-            padded[:, row : row + down * height : down, column : column + right * width : right]
-            for row in range(self.kernel_size[0])
-            for column in range(self.kernel_size[1])
-        ]
-        matrix = torch.cat(neighbours, dim=-1).flatten(0, 2)
+        padded = padded.to(torch.float32 if pixels <= FEW_PIXELS else kind)
+        matrix = _Neighbours.apply(padded, (height, width), self.kernel_size, self.stride)
         weights = self.weight.permute(0, 2, 3, 1).flatten(1)
-        product = functional.linear(matrix, weights, self.bias)
+        with torch.autocast("cpu", torch.bfloat16, enabled=padded.dtype is torch.bfloat16):
+            product = functional.linear(matrix, weights, self.bias).to(kind)
         return product.unflatten(0, (len(images), height, width)).permute(0, 3, 1, 2)
+
+
+class _Neighbours(torch.autograd.Function):
+    """What the kernel sees at each output pixel: a row of kernel height x width x channels.
+
+    images: (n, H, W, channels). Returns (n x height x width, kernel size x channels).
+    """
+
+    @staticmethod
+    def forward(ctx, images, size, kernel, stride):
+        images = images.contiguous()
+        ctx.geometry = images.shape, size, kernel, stride
+        image, row, column, _ = images.stride()
+        shape = (len(images), *size, kernel[0], kernel[1] * column)
+        windows = images.as_strided(shape, (image, row * stride[0], column * stride[1], row, 1))
+        return windows.reshape(-1, kernel[0] * kernel[1] * column)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        shape, (height, width), kernel, (down, right) = ctx.geometry
+        parts = gradient.view(shape[0], height, width, kernel[0], kernel[1], shape[3])
+        total = gradient.new_zeros(shape, dtype=torch.float32)
+        for row in range(kernel[0]):
+            for column in range(kernel[1]):
+                rows = slice(row, row + down * height, down)
+                columns = slice(column, column + right * width, right)
+                total[:, rows, columns] += parts[:, :, :, row, column]
+        return total.to(gradient.dtype), None, None, None
 
 
 class StemConv2d(nn.Conv2d):
