@@ -3,6 +3,7 @@
 `python -m ubc_lib.performance_page` reads data/results/benchmarks/ and writes book/performance/.
 """
 
+import re
 from itertools import product
 from pathlib import Path
 
@@ -133,7 +134,7 @@ def _by_images(table: pd.DataFrame, rows: list[str]) -> pd.DataFrame:
     wide = wide.fillna("").rename(columns="{} per class".format).rename_axis(columns=None)
     wide = wide.reset_index()
     # Few columns of words leave a phone room for the numbers.
-    wide["machine"] = _short(wide["machine"])
+    wide["machine"] = wide["machine"].map(_short)
     if "precision" in rows:
         wide["machine"] += ", " + wide.pop("precision")
     pixels = wide.pop("image_size").map(", {} px".format)
@@ -141,8 +142,8 @@ def _by_images(table: pd.DataFrame, rows: list[str]) -> pd.DataFrame:
     return wide.rename(columns=str.capitalize)
 
 
-def _short(machines: pd.Series) -> pd.Series:
-    return machines.str.replace(r"CPU \((.*), .* thread.*", r"\1", regex=True)
+def _short(machine: str) -> str:
+    return re.sub(r"CPU \((.*), .* thread.*", r"\1", machine)
 
 
 def machine_table(machines: pd.DataFrame) -> pd.DataFrame:
@@ -158,7 +159,7 @@ def precision_table(precision: pd.DataFrame) -> pd.DataFrame:
     """Paired comparisons in the words of the page."""
     return pd.DataFrame(
         {
-            "Machine": _short(precision["machine"]),
+            "Machine": precision["machine"].map(_short),
             "Compared": precision["compared"],
             "Model": precision["model"].map(MODEL_LABELS),
             "Measure": precision["metric"].replace({"dice": "Dice"}),
@@ -217,7 +218,7 @@ def epoch_figure(engine: pd.DataFrame) -> Figure:
                 ms=4,
                 label=f"{MODEL_LABELS[model]}, {'this library' if name == 'ubc_lib' else name}",
             )
-        axes.set(xscale="log", yscale="log", title=f"{in_plural(machine)}\n{size} pixels")
+        axes.set(xscale="log", yscale="log", title=f"{_short(machine)}\n{size} pixels")
     figure.supxlabel("images in an epoch")
     figure.supylabel("seconds per epoch")
     figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
