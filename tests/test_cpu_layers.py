@@ -60,7 +60,7 @@ def test_the_stem_on_squares_of_pixels_is_the_convolution(kernel, padding, half)
 @pytest.mark.parametrize("size", [64, 96])
 def test_the_networks_give_what_those_of_segmentation_models_give(size, images):
     theirs = smp.Unet("resnet34", encoder_weights=None, in_channels=1, aux_params={"classes": 2})
-    ours = build_model("ubc_resnet34", 0)
+    ours = use_cpu_layers(build_model("ubc_resnet34", 0))
     theirs.load_state_dict(ours.state_dict())
     batch = torch.randn(images, 1, size, size)
     with torch.no_grad():
@@ -71,7 +71,7 @@ def test_the_networks_give_what_those_of_segmentation_models_give(size, images):
 
 
 def test_every_layer_that_can_be_faster_is():
-    kinds = {type(layer) for layer in build_model("ubc_resnet34", 0).modules()}
+    kinds = {type(layer) for layer in use_cpu_layers(build_model("ubc_resnet34", 0)).modules()}
     assert {SmallMapConv2d, StemConv2d, DecoderBlock} < kinds
     assert nn.Conv2d not in kinds
 

@@ -9,7 +9,6 @@ from segmentation_models_pytorch.base import ClassificationHead
 from segmentation_models_pytorch.encoders import get_encoder
 from torch import Tensor, nn
 
-from ubc_lib.cpu_layers import use_cpu_layers
 from ubc_lib.errors import InputError
 from ubc_lib.study import MODEL_NAMES, unknown_name
 
@@ -71,7 +70,7 @@ def build_model(name: str, seed: int) -> nn.Module:
         raise InputError(unknown_name("model", name, MODELS, "build_model"))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return use_cpu_layers(MODELS[name]())
+        return MODELS[name]()
 
 
 def parameter_count(module: nn.Module) -> int:

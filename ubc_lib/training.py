@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ubc_lib.cpu_layers import use_cpu_layers
 from ubc_lib.device import autocast, choose_precision, keep_freed_memory, memory_format
 from ubc_lib.errors import InputError
 from ubc_lib.evaluation import EVALUATIONS_AVERAGED, Prediction, plateau_epoch, predict
@@ -104,6 +105,8 @@ def fit(
     device = train.images.device
     precision = choose_precision(study.precision, device)
     model.to(device, memory_format=memory_format(device, precision, study.image_size))
+    if device.type == "cpu" and precision == "bf16":
+        use_cpu_layers(model)
     optimizer = Adam(model, study.learning_rate)
     progress = _resume(checkpoint, identity, model, optimizer)
     keep_freed_memory()
