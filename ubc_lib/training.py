@@ -99,7 +99,8 @@ def fit(
     The order of images depends on `seed` and the epoch alone. With a `checkpoint` path, training
     resumes from it if it was written under the same `identity`, exactly as if it had not stopped.
     `on_epoch` is told how many images have been trained since it was last called. Training ends
-    early where the loss is no longer a finite number. On a GPU steps run as CUDA `graphs`.
+    early where the loss is no longer a finite number. On a GPU steps run as CUDA `graphs`; in bf16
+    on a CPU the model's layers become those of `ubc_lib.cpu_layers`.
     Raises InputError after SIGTERM, once a checkpoint is written.
     """
     device = train.images.device
