@@ -48,6 +48,20 @@ def test_a_product_of_matrices_is_the_convolution(channels, kernel, stride, padd
     assert_alike(product, plain, torch.randn(2, channels[0], side, side + 1))
 
 
+@pytest.mark.parametrize("images", [1, 2, 20])
+def test_in_bf16_a_product_of_matrices_is_the_convolution_but_for_rounding(images):
+    plain = nn.Conv2d(64, 256, 3, padding=1)
+    product = use_cpu_layers(nn.Sequential(copy.deepcopy(plain)))
+    batch = torch.randn(images, 64, 4, 4)
+    expected = results(plain, batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        output, *gradients = results(product, batch)
+    assert output.dtype is torch.bfloat16
+    for ours, theirs in zip([output.float(), *gradients], expected, strict=True):
+        assert ours.dtype is torch.float32
+        assert (ours - theirs).abs().max() < 0.02 * theirs.abs().max()
+
+
 @given(kernel=st.sampled_from([3, 4, 7]), padding=st.integers(0, 3), half=st.integers(4, 9))
 def test_the_stem_on_squares_of_pixels_is_the_convolution(kernel, padding, half):
     plain = nn.Conv2d(1, 3, kernel, stride=2, padding=padding, bias=False)

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 # A convolution is a matrix product where it has at most so many output pixels per output channel.
 PIXELS_PER_CHANNEL = 5
-FEW_PIXELS = 32  # of all images; bringing the weights to bf16 for them takes longer than it saves
+FEW_PIXELS = 48  # of all images, up to which a gradient of weights is computed in their own type
 
 
 class SmallMapConv2d(nn.Conv2d):
@@ -31,12 +31,10 @@ class SmallMapConv2d(nn.Conv2d):
             return super().forward(images)
         kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else images.dtype
         top, left = self.padding
-        padded = functional.pad(images, (left, left, top, top)).permute(0, 2, 3, 1)
-        padded = padded.to(torch.float32 if pixels <= FEW_PIXELS else kind)
+        padded = functional.pad(images, (left, left, top, top)).permute(0, 2, 3, 1).to(kind)
         matrix = _Neighbours.apply(padded, (height, width), self.kernel_size, self.stride)
-        weights = self.weight.permute(0, 2, 3, 1).flatten(1)
-        with torch.autocast("cpu", torch.bfloat16, enabled=padded.dtype is torch.bfloat16):
-            product = functional.linear(matrix, weights, self.bias).to(kind)
+        product = _Product.apply(matrix, self.weight.permute(0, 2, 3, 1).flatten(1))
+        product = product if self.bias is None else product + self.bias.to(kind)
         return product.unflatten(0, (len(images), height, width)).permute(0, 3, 1, 2)
 
 
@@ -67,6 +65,27 @@ class _Neighbours(torch.autograd.Function):
                 columns = slice(column, column + right * width, right)
                 total[:, rows, columns] += parts[:, :, :, row, column]
         return total.to(gradient.dtype), None, None, None
+
+
+class _Product(torch.autograd.Function):
+    """matrix (pixels, inputs) times transposed weights (outputs, inputs), in the matrix's type.
+
+    For few pixels the weights' gradient skips bf16: bringing it back to fp32 takes longer.
+    """
+
+    @staticmethod
+    def forward(ctx, matrix, weights):
+        ctx.kind = weights.dtype
+        weights = weights.to(matrix.dtype)
+        ctx.save_for_backward(matrix, weights)
+        return matrix @ weights.t()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        matrix, weights = ctx.saved_tensors
+        kind = ctx.kind if len(matrix) <= FEW_PIXELS else matrix.dtype
+        of_weights = gradient.to(kind).t() @ matrix.to(kind)
+        return gradient @ weights, of_weights.to(ctx.kind)
 
 
 class StemConv2d(nn.Conv2d):
