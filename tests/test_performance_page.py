@@ -8,6 +8,7 @@ from ubc_lib.performance_page import (
     PAGE,
     floors,
     gpu_text,
+    noise_text,
     run_table,
     speed_table,
     target_table,
@@ -100,6 +101,17 @@ def test_the_page_says_that_no_gpu_was_measured_until_one_was():
     paper = pd.DataFrame([timed | {"machine": "One GPU", "peak_memory_of_a_process_mb": 900.0}])
     text = gpu_text(rows.assign(machine="One GPU"), paper)
     assert "took 6.2 minutes of training on One GPU" in text
+
+
+def test_the_noise_is_the_spread_between_repeats_that_took_turns():
+    text = noise_text(engine({"reference": [1.0, 2.0], "ubc_lib": [3.0, 9.0]}))
+    assert "more than once: 1." in text
+    assert "more than 1.50 times the smallest, at most 1.50 times" in text
+
+
+def test_of_a_single_repeat_the_noise_is_not_known():
+    text = noise_text(engine({"reference": [1.0], "ubc_lib": [3.0]}))
+    assert "not known" in text
 
 
 def test_the_committed_page_is_of_the_committed_benchmark(tmp_path):

@@ -188,6 +188,21 @@ def gpu_text(engine: pd.DataFrame, paper: pd.DataFrame) -> str:
     return "\n".join(sentences) + "\n"
 
 
+def noise_text(engine: pd.DataFrame) -> str:
+    """Markdown that says how far the times as fast in training differ between repeats of a row."""
+    rates = engine.set_index([*CELL, "repeat", "engine"])["training_images_per_second"]
+    loops = rates.unstack("engine")
+    ratios = (loops["ubc_lib"] / loops["reference"]).groupby(CELL)
+    spread = (ratios.max() / ratios.min())[ratios.count() > 1]
+    if spread.empty:
+        return "No machine was measured more than once, so what is noise is not known.\n"
+    return (
+        f"Rows of training that were measured more than once: {len(spread)}. In half of them the "
+        f"largest number of times as fast was more than {spread.median():.2f} times the smallest, "
+        f"at most {spread.max():.2f} times. Differences of that size are noise.\n"
+    )
+
+
 def is_gpu(machine: str) -> bool:
     """Whether the name of a machine is that of a GPU."""
     return not machine.startswith("CPU")
@@ -244,8 +259,9 @@ def write_page(benchmarks: Path, page: Path) -> None:
     use_book_style()
     timed = benchmarks / "paper.csv"
     paper = pd.read_csv(timed) if timed.exists() else pd.DataFrame()
-    with atomic_path(page / "gpu.md") as path:
-        path.write_text(gpu_text(engine, paper), encoding="utf-8")
+    for name, text in {"gpu": gpu_text(engine, paper), "noise": noise_text(engine)}.items():
+        with atomic_path(page / f"{name}.md") as path:
+            path.write_text(text, encoding="utf-8")
     with atomic_path(page / "epochs.svg") as path:
         epoch_figure(engine).savefig(path, format="svg", metadata={"Date": None})
 
