@@ -116,5 +116,5 @@ def test_of_a_single_repeat_the_noise_is_not_known():
 
 def test_the_committed_page_is_of_the_committed_benchmark(tmp_path):
     write_page(BENCHMARKS, tmp_path)
-    for path in [*tmp_path.glob("*.csv"), tmp_path / "gpu.md"]:
+    for path in [*tmp_path.glob("*.csv"), *tmp_path.glob("*.md")]:
         assert path.read_text() == (PAGE / path.name).read_text(), path.name
