@@ -1,5 +1,7 @@
 """Layers that give what torch's give, and take a CPU less time in bf16."""
 
+from collections.abc import Iterator
+
 import torch
 from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoderBlock
 from torch import Tensor, nn
@@ -7,6 +9,8 @@ from torch.nn import functional
 
 # A convolution is a matrix product where it has at most so many output pixels per output channel.
 PIXELS_PER_CHANNEL = 5
+DOUBLED_PIXELS_PER_CHANNEL = 200
+BITS_OF_MINUS_INFINITY = -128  # of bf16, as an integer; greater negative ones are not a number
 FEW_PIXELS = 48  # of all images, up to which a gradient of weights is computed in their own type
 
 
@@ -106,7 +110,7 @@ class StemConv2d(nn.Conv2d):
 
 
 class DecoderBlock(UnetDecoderBlock):
-    """A block of the U-Net decoder whose gradients keep their channels last."""
+    """A block of the U-Net decoder whose first convolution is a `DoubledConv2d`."""
 
     def forward(
         self,
@@ -115,14 +119,115 @@ class DecoderBlock(UnetDecoderBlock):
         target_width: int,
         skip_connection: Tensor | None = None,
     ) -> Tensor:
-        """As of the class it extends, for nearest neighbours and without attention."""
-        feature_map = functional.interpolate(feature_map, size=(target_height, target_width))
-        if skip_connection is not None:
-            if feature_map.requires_grad:
+        """As of the class it extends, for twice as large a target and without attention."""
+        return self.conv2(self.conv1((feature_map, skip_connection)))
+
+
+class DoubledConv2d(SmallMapConv2d):
+    """A convolution, 3 x 3 with padding 1, of a map that is doubled, and of another beside it.
+
+    Doubled by nearest neighbours, a map has each pixel four times, of which a kernel sees two or
+    one in each direction. So four kernels of 2 x 2 on the map as it was give the four pixels, in
+    four ninths of the arithmetic and without the doubled map. It takes many pixels for that to pay.
+    """
+
+    def forward(self, maps: tuple[Tensor, Tensor | None]) -> Tensor:
+        """maps: (n, channels, H, W) and (n, others, 2 H, 2 W); returns (n, outputs, 2 H, 2 W)."""
+        small, other = maps
+        count, channels, height, width = small.shape
+        if 4 * count * height * width <= DOUBLED_PIXELS_PER_CHANNEL * self.out_channels:
+            doubled = functional.interpolate(small, scale_factor=2)
+            if other is None:
+                return super().forward(doubled)
+            if doubled.requires_grad:
                 # Its gradient is a part of a larger one, which torch would bring to channels first.
-                feature_map.register_hook(_channels_last)
-            feature_map = torch.cat([feature_map, skip_connection], dim=1)
-        return self.conv2(self.conv1(feature_map))
+                doubled.register_hook(_channels_last)
+            return super().forward(torch.cat([doubled, other], dim=1))
+        kernels = _on_half(_on_half(self.weight[:, :channels], axis=3), axis=2)
+        doubled = _Interleave.apply(functional.conv2d(small, _channels_last(kernels), padding=1))
+        if other is None:
+            return doubled
+        beside = _channels_last(self.weight[:, channels:])
+        return doubled + functional.conv2d(other, beside, padding=1)
+
+
+def _on_half(kernel: Tensor, axis: int) -> Tensor:
+    """Kernels for a map of half the size: weights that fall on the same pixel, added up.
+
+    Along `axis` 3 become 2. First come the outputs of odd pixels, then those of even ones.
+    """
+    before, at, after = kernel.unbind(axis)
+    odd, even = (before + at, after), (before, at + after)
+    return torch.cat([torch.stack(pair, axis) for pair in (odd, even)])
+
+
+class _Interleave(torch.autograd.Function):
+    """Squares of 2 x 2 pixels that lie in channels, side by side, without the outermost pixels.
+
+    quarters: (n, 4 x channels, H + 1, W + 1). Returns (n, channels, 2 H, 2 W).
+    """
+
+    @staticmethod
+    def forward(ctx, quarters):
+        quarters = quarters.permute(0, 2, 3, 1).contiguous()
+        count, height, width, channels = ctx.shape = quarters.shape
+        output = quarters.new_empty(count, 2 * height - 2, 2 * width - 2, channels // 4)
+        for there, here in _Interleave.same_pixels(quarters, output):
+            here.copy_(there)
+        return output.permute(0, 3, 1, 2)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        gradient = gradient.permute(0, 2, 3, 1).contiguous()
+        quarters = gradient.new_empty(ctx.shape)
+        squares = quarters.unflatten(3, (2, 2, -1))
+        for edge in (squares[:, 0, :, 0], squares[:, -1, :, 1]):
+            edge.zero_()
+        for edge in (squares[:, :, 0, :, 0], squares[:, :, -1, :, 1]):
+            edge.zero_()
+        for there, here in _Interleave.same_pixels(quarters, gradient):
+            there.copy_(here)
+        return quarters.permute(0, 3, 1, 2)
+
+    @staticmethod
+    def same_pixels(quarters: Tensor, output: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Views of the same pixels in both, with channels last, as long in memory as can be."""
+        channels = output.shape[3]
+        for row in range(2):
+            there = quarters.unflatten(3, (2, -1))[:, 1 - row : quarters.shape[1] - row, :, row]
+            here = output.flatten(2)[:, 1 - row :: 2]
+            pairs = here[..., channels:-channels].unflatten(2, (-1, 2 * channels))
+            yield there[:, :, 1:-1], pairs
+            yield there[:, :, 0, channels:], here[..., :channels]
+            yield there[:, :, -1, :channels], here[..., -channels:]
+
+
+class BitReLU(nn.ReLU):
+    """A ReLU in place that takes numbers of bf16 as integers, which order positive ones alike.
+
+    torch brings bf16 to fp32 and back, which takes longer than the memory needs.
+    """
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        """numbers: of any shape."""
+        return _Rectify.apply(numbers) if numbers.dtype == torch.bfloat16 else numbers.relu()
+
+
+class _Rectify(torch.autograd.Function):
+    """max(numbers, 0) in place; what is not a number stays so. numbers: bf16."""
+
+    @staticmethod
+    def forward(ctx, numbers):
+        functional.threshold_(numbers.view(torch.int16), BITS_OF_MINUS_INFINITY, 0)
+        ctx.mark_dirty(numbers)
+        ctx.save_for_backward(numbers)
+        return numbers
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (numbers,) = ctx.saved_tensors
+        bits = gradient.view(torch.int16), numbers.view(torch.int16)
+        return torch.ops.aten.threshold_backward(*bits, 0).view(torch.bfloat16)
 
 
 def _channels_last(tensor: Tensor) -> Tensor:
@@ -137,6 +242,7 @@ def use_cpu_layers(model: nn.Module) -> nn.Module:
             layer.__class__ = StemConv2d if stem else SmallMapConv2d
         elif type(layer) is UnetDecoderBlock:
             layer.__class__ = DecoderBlock
+            layer.conv1[0].__class__ = DoubledConv2d
         elif isinstance(layer, nn.ReLU):
-            layer.inplace = False  # in place, bf16 measured three times as slow
+            layer.__class__ = BitReLU
     return model
