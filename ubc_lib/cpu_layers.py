@@ -1,15 +1,16 @@
 """Layers that give what torch's give, and take a CPU less time in bf16."""
 
 from collections.abc import Iterator
+from functools import cache
 
 import torch
 from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoderBlock
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-# A convolution is a matrix product where it has at most so many output pixels per output channel.
-PIXELS_PER_CHANNEL = 5
-DOUBLED_PIXELS_PER_CHANNEL = 200
+LARGEST_MAP = 49
+DOUBLED_PIXELS_PER_CHANNEL = 300
 BITS_OF_MINUS_INFINITY = -128  # of bf16, as an integer; greater negative ones are not a number
 FEW_PIXELS = 48  # of all images, up to which a gradient of weights is computed in their own type
 
@@ -30,66 +31,66 @@ class SmallMapConv2d(nn.Conv2d):
                 images.shape[2:], self.padding, self.kernel_size, self.stride, strict=True
             )
         )
-        pixels = len(images) * height * width
-        if pixels > PIXELS_PER_CHANNEL * self.out_channels:
+        if height * width > LARGEST_MAP:
             return super().forward(images)
         kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else images.dtype
-        top, left = self.padding
-        padded = functional.pad(images, (left, left, top, top)).permute(0, 2, 3, 1).to(kind)
-        matrix = _Neighbours.apply(padded, (height, width), self.kernel_size, self.stride)
-        product = _Product.apply(matrix, self.weight.permute(0, 2, 3, 1).flatten(1))
-        product = product if self.bias is None else product + self.bias.to(kind)
-        return product.unflatten(0, (len(images), height, width)).permute(0, 3, 1, 2)
-
-
-class _Neighbours(torch.autograd.Function):
-    """What the kernel sees at each output pixel: a row of kernel height x width x channels.
-
-    images: (n, H, W, channels). Returns (n x height x width, kernel size x channels).
-    """
-
-    @staticmethod
-    def forward(ctx, images, size, kernel, stride):
-        ctx.geometry = images.shape, size, kernel, stride
-        count, _, width, channels = images.shape
-        row = width * channels
-        shape = (count, *size, kernel[0], kernel[1] * channels)
-        steps = (images[0].numel(), row * stride[0], channels * stride[1], row, 1)
-        windows = images.contiguous().as_strided(shape, steps)
-        return windows.reshape(-1, kernel[0] * kernel[1] * channels)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        shape, (height, width), kernel, (down, right) = ctx.geometry
-        parts = gradient.view(shape[0], height, width, kernel[0], kernel[1], shape[3])
-        total = gradient.new_zeros(shape, dtype=torch.float32)
-        for row in range(kernel[0]):
-            for column in range(kernel[1]):
-                rows = slice(row, row + down * height, down)
-                columns = slice(column, column + right * width, right)
-                total[:, rows, columns] += parts[:, :, :, row, column]
-        return total.to(gradient.dtype), None, None, None
+        product = _Product.apply(images.to(kind), self.weight, self.stride, self.padding)
+        return product if self.bias is None else product + self.bias.to(kind).view(-1, 1, 1)
 
 
 class _Product(torch.autograd.Function):
-    """matrix (pixels, inputs) times transposed weights (outputs, inputs), in the matrix's type.
+    """A convolution as a matrix of what the kernel sees at each output pixel, times the weights.
 
-    For few pixels the weights' gradient skips bf16: bringing it back to fp32 takes longer.
+    images: (n, channels, H, W), of the type to compute in; weights: (outputs, channels, kernel
+    height, kernel width), channels last. For few pixels the weights' gradient is computed in their
+    own type: bringing it back from bf16 takes longer.
     """
 
     @staticmethod
-    def forward(ctx, matrix, weights):
-        ctx.kind = weights.dtype
-        weights = weights.to(matrix.dtype)
-        ctx.save_for_backward(matrix, weights)
-        return matrix @ weights.t()
+    def forward(ctx, images, weights, stride, padding):
+        ctx.geometry = tuple(images.shape[2:]), tuple(weights.shape[2:]), stride, padding
+        seen = _neighbourhoods(images.permute(0, 2, 3, 1), *ctx.geometry[1:])
+        flat = weights.permute(0, 2, 3, 1).flatten(1).to(images.dtype)
+        ctx.save_for_backward(seen, flat)
+        ctx.weights = weights.shape, weights.dtype
+        return (seen.flatten(3) @ flat.t()).permute(0, 3, 1, 2)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, gradient):
-        matrix, weights = ctx.saved_tensors
-        kind = ctx.kind if len(matrix) <= FEW_PIXELS else matrix.dtype
-        of_weights = gradient.to(kind).t() @ matrix.to(kind)
-        return gradient @ weights, of_weights.to(ctx.kind)
+        seen, flat = ctx.saved_tensors
+        (outputs, channels, *kernel), kind = ctx.weights
+        count, seen, gradient = len(seen), seen.flatten(3).flatten(0, 2), gradient.permute(0, 2, 3, 1)
+        gradient = gradient.reshape(-1, outputs)
+        product_kind = kind if len(seen) <= FEW_PIXELS else seen.dtype
+        of_weights = gradient.to(product_kind).t() @ seen.to(product_kind)
+        of_weights = of_weights.to(kind).view(outputs, *kernel, channels).permute(0, 3, 1, 2)
+        of_neighbours = (gradient @ flat).view(count, -1, channels)
+        who_sees = _who_sees(*ctx.geometry, seen.dtype).expand(count, -1, -1)
+        of_images = torch.bmm(who_sees, of_neighbours).unflatten(1, ctx.geometry[0])
+        return of_images.permute(0, 3, 1, 2), of_weights, None, None
+
+
+def _neighbourhoods(images: Tensor, kernel, stride, padding) -> Tensor:
+    """What a kernel sees: (n, H, W, channels) to (n, height, width, *kernel, channels), a copy."""
+    top, left = padding
+    images = functional.pad(images, (0, 0, left, left, top, top)).contiguous()
+    count, height, width, channels = images.shape
+    size = [
+        (side - extent) // step + 1
+        for side, extent, step in zip((height, width), kernel, stride, strict=True)
+    ]
+    row = width * channels
+    steps = (height * row, row * stride[0], channels * stride[1], row, channels, 1)
+    return images.as_strided((count, *size, *kernel, channels), steps).contiguous()
+
+
+@cache
+def _who_sees(size, kernel, stride, padding, kind) -> Tensor:
+    """(pixels, output pixels x positions in the kernel): 1 where the pixel is what is seen there."""
+    pixels = size[0] * size[1]
+    each_alone = torch.eye(pixels, dtype=kind).view(1, *size, pixels)
+    return _neighbourhoods(each_alone, kernel, stride, padding).view(-1, pixels).t().contiguous()
 
 
 class StemConv2d(nn.Conv2d):
