@@ -8,18 +8,22 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional
 
-from ubc_lib.cpu_layers import DecoderBlock, SmallMapConv2d, StemConv2d, use_cpu_layers
+from ubc_lib.cpu_layers import BitReLU, StemConv2d, use_cpu_layers
+from ubc_lib.doubled_maps import MANY_PIXELS, DecoderBlock, DoubledMapConv2d
 from ubc_lib.models import MODELS, build_model
+from ubc_lib.small_maps import LARGEST_MAP, SmallMapConv2d
 
 
-def results(layer: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
-    """Output, gradient of the images, and gradients of the weights."""
-    images = images.clone().requires_grad_()
+def results(layer: nn.Module, *images: torch.Tensor) -> list[torch.Tensor]:
+    """Output, gradients of the images, and gradients of the weights."""
+    images = [batch.clone().requires_grad_() for batch in images]
     layer.zero_grad()
-    output = layer(images)
+    output = layer(*images)
     output.square().sum().backward()
-    return [output, images.grad, *(weight.grad for weight in layer.parameters())]
+    gradients = [batch.grad for batch in images]
+    return [output, *gradients, *(weight.grad for weight in layer.parameters())]
 
 
 def assert_close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
@@ -27,13 +31,55 @@ def assert_close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4 * theirs.abs().max().item())
 
 
-def assert_alike(one: nn.Module, other: nn.Module, images: torch.Tensor) -> None:
-    for ours, theirs in zip(results(one, images), results(other, images), strict=True):
+def assert_alike(one: nn.Module, other: nn.Module, *images: torch.Tensor) -> None:
+    for ours, theirs in zip(results(one, *images), results(other, *images), strict=True):
         assert_close(ours, theirs)
 
 
+def assert_alike_but_for_rounding(ours: nn.Module, theirs: nn.Module, *images) -> None:
+    """`ours` in bf16 gives what `theirs` gives in fp32, within 2 % of the largest number."""
+    expected = results(theirs, *images)
+    with torch.autocast("cpu", torch.bfloat16):
+        output, *gradients = results(ours, *images)
+    assert output.dtype is torch.bfloat16
+    for number, other in zip([output.float(), *gradients], expected, strict=True):
+        assert number.dtype is torch.float32
+        assert (number - other).abs().max() < 0.02 * other.abs().max()
+
+
+class Doubled(nn.Module):
+    """What `DoubledMapConv2d` computes, as one would write it."""
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__()
+        self.convolution = convolution
+
+    def forward(self, small: torch.Tensor, *beside: torch.Tensor) -> torch.Tensor:
+        doubled = functional.interpolate(small, scale_factor=2, mode="nearest")
+        return self.convolution(torch.cat([doubled, *beside], dim=1))
+
+
+class Ours(Doubled):
+    """The same by `DoubledMapConv2d`."""
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__(copy.deepcopy(convolution))
+        self.convolution.__class__ = DoubledMapConv2d
+
+    def forward(self, small: torch.Tensor, *beside: torch.Tensor) -> torch.Tensor:
+        return self.convolution((small, *(beside or (None,))))
+
+
+def doubled_case(channels, others, outputs, side) -> tuple[nn.Conv2d, list[torch.Tensor]]:
+    """A convolution, and two maps to double with what lies beside them."""
+    convolution = nn.Conv2d(channels + others, outputs, 3, padding=1, bias=False)
+    small = torch.randn(2, channels, side, side + 1)
+    beside = torch.randn(2, others, 2 * side, 2 * side + 2)
+    return convolution, [small, beside] if others else [small]
+
+
 @given(
-    channels=st.tuples(st.integers(2, 5), st.integers(200, 300)),
+    channels=st.tuples(st.integers(2, 5), st.integers(2, 5)),
     kernel=st.sampled_from([1, 3, 5]),
     stride=st.integers(1, 3),
     padding=st.integers(0, 2),
@@ -52,14 +98,52 @@ def test_a_product_of_matrices_is_the_convolution(channels, kernel, stride, padd
 def test_in_bf16_a_product_of_matrices_is_the_convolution_but_for_rounding(images):
     plain = nn.Conv2d(64, 256, 3, padding=1)
     product = use_cpu_layers(nn.Sequential(copy.deepcopy(plain)))
-    batch = torch.randn(images, 64, 4, 4)
-    expected = results(plain, batch)
-    with torch.autocast("cpu", torch.bfloat16):
-        output, *gradients = results(product, batch)
-    assert output.dtype is torch.bfloat16
-    for ours, theirs in zip([output.float(), *gradients], expected, strict=True):
-        assert ours.dtype is torch.float32
-        assert (ours - theirs).abs().max() < 0.02 * theirs.abs().max()
+    assert_alike_but_for_rounding(product, plain, torch.randn(images, 64, 4, 4))
+
+
+def test_larger_maps_are_left_to_the_convolution_of_torch():
+    plain = nn.Conv2d(3, 2, 3, padding=1)
+    layer = use_cpu_layers(nn.Sequential(copy.deepcopy(plain)))
+    images = torch.randn(2, 3, LARGEST_MAP, 2)
+    assert torch.equal(layer(images), plain(images))
+
+
+@given(
+    channels=st.integers(1, 4),
+    others=st.integers(0, 3),
+    outputs=st.integers(1, 2),
+    side=st.integers(1, 16),
+)
+def test_a_map_convolved_before_it_is_doubled_is_the_doubled_map_convolved(
+    channels, others, outputs, side
+):
+    convolution, images = doubled_case(channels, others, outputs, side)
+    assert_alike(Ours(convolution), Doubled(convolution), *images)
+
+
+@pytest.mark.parametrize("others", [0, 8])
+def test_in_bf16_a_map_convolved_before_it_is_doubled_is_that_but_for_rounding(others):
+    convolution, images = doubled_case(16, others, 4, 16)
+    assert images[0].numel() / 16 * 4 > 4 * MANY_PIXELS
+    assert_alike_but_for_rounding(Ours(convolution), Doubled(convolution), *images)
+
+
+def all_numbers_of_bf16() -> torch.Tensor:
+    return torch.arange(-(2**15), 2**15, dtype=torch.int16).view(torch.bfloat16)
+
+
+def test_the_bits_of_every_number_are_rectified_as_the_number_is():
+    numbers = all_numbers_of_bf16()
+    ours = BitReLU()(numbers.clone())
+    assert torch.equal(ours.isnan(), numbers.isnan())
+    assert torch.equal(ours.nan_to_num(), numbers.relu().nan_to_num())
+
+
+def test_the_gradient_goes_where_numbers_are_positive():
+    numbers = all_numbers_of_bf16()
+    numbers = numbers[~numbers.isnan()].requires_grad_()
+    BitReLU()(numbers * 1).backward(torch.full_like(numbers, -3))
+    assert torch.equal(numbers.grad, torch.where(numbers > 0, -3.0, 0.0).bfloat16())
 
 
 @given(kernel=st.sampled_from([3, 4, 7]), padding=st.integers(0, 3), half=st.integers(4, 9))
@@ -86,8 +170,8 @@ def test_the_networks_give_what_those_of_segmentation_models_give(size, images):
 
 def test_every_layer_that_can_be_faster_is():
     kinds = {type(layer) for layer in use_cpu_layers(build_model("ubc_resnet34", 0)).modules()}
-    assert {SmallMapConv2d, StemConv2d, DecoderBlock} < kinds
-    assert nn.Conv2d not in kinds
+    assert {SmallMapConv2d, StemConv2d, DecoderBlock, DoubledMapConv2d, BitReLU} < kinds
+    assert not kinds & {nn.Conv2d, nn.ReLU}
 
 
 @pytest.mark.parametrize("model", MODELS)
