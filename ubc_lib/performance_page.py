@@ -57,7 +57,7 @@ def speed_table(engine: pd.DataFrame, machines: pd.DataFrame) -> pd.DataFrame:
 
 
 def floors(table: pd.DataFrame) -> dict[str, pd.Series]:
-    """Images per second that the measured rates of the machine allow, and no loop can exceed.
+    """Images per second that the measured rates of the machine allow the networks as written.
 
     Arithmetic of the convolutions at the rate of a large matrix product in the precision used and,
     in training, the bytes of Adam over the bandwidth of memory, one after the other.
