@@ -40,7 +40,7 @@ test: $(ENV) ## run all tests but those of test-cluster, a file at a time on eac
 test-cluster: $(ENV) ## run the tests that start a SLURM of their own (Debian: slurm-wlm munge)
 	pytest -m slurm
 
-bench: $(ENV) ## measure the engine against the reference loop (15 minutes on a quiet machine)
+bench: $(ENV) ## measure the engine against the reference loop (40 minutes on a quiet machine)
 	@.venv/bin/python -m pip install --quiet --no-deps -r benchmarks/requirements.lock
 	@python -m benchmarks.engine
 	@python -m ubc_lib.performance_page

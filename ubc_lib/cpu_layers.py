@@ -67,8 +67,7 @@ def use_cpu_layers(model: nn.Module) -> nn.Module:
             layer.__class__ = StemConv2d if stem else SmallMapConv2d
         elif type(layer) is nn.ReLU:
             layer.__class__ = BitReLU
-    for layer in model.modules():
-        if type(layer) is UnetDecoderBlock:
+        elif type(layer) is UnetDecoderBlock:  # met before its convolutions, which are left so
             layer.__class__ = DecoderBlock
             layer.conv1[0].__class__ = DoubledMapConv2d
     return model
