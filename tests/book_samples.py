@@ -22,8 +22,10 @@ from ubc_lib.study import ROOT
 from ubc_lib.widgets import slice_explorer, training_explorer
 from ubc_lib.wording import membership, show
 
-# A name that is a script, and that is evaluated where it is taken for a template: 7 * 191 is 1337.
-HOSTILE = "</script><script>alert(1)</script>{{ 7 * 191 }}"
+# A name that is a script, and that is evaluated where it is taken for a template. The product is
+# long, since a page full of measurements holds any few digits by chance.
+HOSTILE = "</script><script>alert(1)</script>{{ 1234567 * 7654321 }}"
+EVALUATED = str(1234567 * 7654321)
 PYTHON = {"language_info": {"name": "python", "pygments_lexer": "ipython3"}}
 SVG = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="400" height="300" viewBox="0 0 400 300">'
