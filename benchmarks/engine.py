@@ -2,7 +2,8 @@
 
 `python -m benchmarks.engine [--device cpu] [--repeats 3]` adds rows to
 data/results/benchmarks/engine.csv, one per run, and the machine's to machines.csv. Rows that are
-there are not measured again: an interrupted benchmark goes on, `--fresh` starts anew.
+there are not measured again: an interrupted benchmark goes on, `--fresh` starts anew. With
+ONEDNN_MAX_CPU_ISA=AVX512_CORE in the environment, a processor does without its units for bf16.
 """
 
 import argparse
@@ -21,7 +22,13 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from ubc_lib.device import choose_device, choose_precision, cpu_threads, device_name
+from ubc_lib.device import (
+    INSTRUCTIONS,
+    choose_device,
+    choose_precision,
+    cpu_threads,
+    device_name,
+)
 from ubc_lib.models import MODELS, build_model, parameter_count
 from ubc_lib.provenance import git_commit
 from ubc_lib.study import Study, data_folder
@@ -176,6 +183,7 @@ def machine(device: str) -> dict:
             "machine": device_name(place),
             "processor": platform.processor() or platform.machine(),
             "cores": os.cpu_count(),
+            "limited_to": os.environ.get(INSTRUCTIONS, ""),
             "clock": "processor time" if device == "cpu" else "wall time",
             "fp32_gflops": product_rate(torch.float32),
             "bf16_gflops": product_rate(torch.bfloat16),

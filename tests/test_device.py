@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from ubc_lib.device import (
+    allowed,
     choose_device,
     choose_precision,
     cpu_gains_from_bf16,
     memory_advice,
-    memory_format,
     processor_name,
 )
 from ubc_lib.errors import InputError
@@ -38,16 +38,11 @@ def test_a_precision_that_is_asked_for_is_kept(precision):
 
 
 @pytest.mark.parametrize(
-    ("device", "precision", "size", "expected"),
-    [
-        ("cpu", "fp32", 64, torch.contiguous_format),
-        ("cpu", "fp32", 224, torch.channels_last),
-        ("cpu", "bf16", 64, torch.channels_last),
-        ("cuda", "fp32", 64, torch.channels_last),
-    ],
+    ("limit", "kept"), [("all", True), ("AVX512_CORE_AMX", True), ("avx512_core", False)]
 )
-def test_channels_lie_last_where_that_is_faster(device, precision, size, expected):
-    assert memory_format(torch.device(device), precision, size) is expected
+def test_units_that_the_environment_forbids_are_not_there(limit, kept):
+    units = {"amx_bf16": True, "avx512_bf16": True}
+    assert allowed(units, limit) == dict.fromkeys(units, kept)
 
 
 def test_a_processor_with_tile_units_is_named_apart_from_one_without():

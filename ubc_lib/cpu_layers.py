@@ -1,4 +1,4 @@
-"""Layers that give what torch's give, and take a CPU less time in bf16."""
+"""Layers that give what torch's give, and take a CPU less time."""
 
 import torch
 from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoderBlock
@@ -38,7 +38,7 @@ class BitReLU(nn.ReLU):
 
     def forward(self, numbers: Tensor) -> Tensor:
         """numbers: of any shape."""
-        return _Rectify.apply(numbers) if numbers.dtype == torch.bfloat16 else numbers.relu()
+        return _Rectify.apply(numbers) if numbers.dtype == torch.bfloat16 else numbers.relu_()
 
 
 class _Rectify(torch.autograd.Function):

@@ -1,4 +1,4 @@
-"""Convolutions of small maps as products of matrices, for a CPU with units for bf16."""
+"""Convolutions of small maps as products of matrices, for a CPU."""
 
 from functools import cache
 

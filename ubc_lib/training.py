@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ubc_lib.cpu_layers import use_cpu_layers
-from ubc_lib.device import autocast, choose_precision, keep_freed_memory, memory_format
+from ubc_lib.device import autocast, choose_precision, keep_freed_memory
 from ubc_lib.errors import InputError
 from ubc_lib.evaluation import EVALUATIONS_AVERAGED, Prediction, plateau_epoch, predict
 from ubc_lib.files import atomic_path
@@ -99,14 +99,14 @@ def fit(
     The order of images depends on `seed` and the epoch alone. With a `checkpoint` path, training
     resumes from it if it was written under the same `identity`, exactly as if it had not stopped.
     `on_epoch` is told how many images have been trained since it was last called. Training ends
-    early where the loss is no longer a finite number. On a GPU steps run as CUDA `graphs`; in bf16
-    on a CPU the model's layers become those of `ubc_lib.cpu_layers`.
+    early where the loss is no longer a finite number. On a GPU steps run as CUDA `graphs`; on a
+    CPU the model's layers become those of `ubc_lib.cpu_layers`.
     Raises InputError after SIGTERM, once a checkpoint is written.
     """
     device = train.images.device
     precision = choose_precision(study.precision, device)
-    model.to(device, memory_format=memory_format(device, precision, study.image_size))
-    if device.type == "cpu" and precision == "bf16":
+    model.to(device, memory_format=torch.channels_last)
+    if device.type == "cpu":
         use_cpu_layers(model)
     optimizer = Adam(model, study.learning_rate)
     progress = _resume(checkpoint, identity, model, optimizer)
