@@ -60,7 +60,7 @@ def plain_losses(model, train, study, order) -> list[float]:
 
 def assert_fit_agrees_with_a_plain_loop(ours: nn.Module, theirs: nn.Module, kind: torch.dtype):
     settings = {"epochs": 7, "decay_every": 2, "evaluate_every": 7, "batch_size": 8}
-    study = tiny_study(image_size=64, **settings)
+    study = tiny_study(**settings)
     train, test = (examples(count, size=64, kind=kind) for count in (20, 2))
     with cpu_threads(1):  # batches of 8, 8 and 4: 21 steps
         done = fit(ours.to(kind), train, test, study, seed=3)
