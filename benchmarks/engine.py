@@ -15,6 +15,7 @@ import resource
 import statistics
 import time
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +30,7 @@ from ubc_lib.device import (
     cpu_threads,
     device_name,
 )
+from ubc_lib.memory import kept_in_one_piece
 from ubc_lib.models import MODELS, build_model, parameter_count
 from ubc_lib.provenance import git_commit
 from ubc_lib.study import Study, data_folder
@@ -238,7 +240,8 @@ def main() -> None:
         start_up, rows = {}, []
         for name, worker in workers.items():
             started = time.perf_counter()
-            worker.submit(prepare, name, model).result()
+            with kept_in_one_piece() if name == "ubc_lib" else nullcontext():
+                worker.submit(prepare, name, model).result()
             start_up[name] = time.perf_counter() - started
         for key in keys:
             engine, images = key[1], key[4]

@@ -1,6 +1,5 @@
 """Where a model runs and in which precision."""
 
-import ctypes
 import os
 import platform
 from collections.abc import Iterator
@@ -10,7 +9,6 @@ import torch
 
 from ubc_lib.errors import InputError
 
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h
 INSTRUCTIONS = "ONEDNN_MAX_CPU_ISA"
 WITHOUT_BF16 = ("SSE41", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI")
 
@@ -74,18 +72,6 @@ def memory_advice() -> Iterator[None]:
             "The memory of the GPU is too small for this training. Train fewer at once (GPUS=1), "
             "or set precision=bf16, a smaller batch_size or image_size, or device=cpu."
         ) from error
-
-
-def keep_freed_memory() -> None:
-    """Let this process keep the memory that it frees, for whatever it allocates next.
-
-    glibc gives large blocks back to the system at once, which clears every page when it hands it
-    out again: up to a third of a training step that allocates gigabytes. Nothing is done elsewhere.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(M_MMAP_MAX, 0)
-        libc.mallopt(M_TRIM_THRESHOLD, -1)
 
 
 @contextmanager

@@ -46,7 +46,7 @@ class DoubledMapConv2d(SmallMapConv2d):
         if beside is None:
             return doubled
         kernels = _channels_last(self.weight[:, channels:])
-        return doubled + functional.conv2d(beside, kernels, padding=1)
+        return functional.conv2d(beside, kernels, padding=1).add_(doubled)
 
 
 def _double(small: Tensor, beside: Tensor | None) -> Tensor:

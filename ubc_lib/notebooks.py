@@ -17,6 +17,7 @@ from traitlets.config import Config
 from ubc_lib.errors import InputError
 from ubc_lib.files import atomic_path
 from ubc_lib.interruption import sigterm_forwarded
+from ubc_lib.memory import kept_in_one_piece
 from ubc_lib.progress import TERMINAL
 from ubc_lib.study import LARGEST_SEED, Study, unknown_name
 
@@ -69,7 +70,7 @@ def execute(source: Path, target: Path, parameters: dict) -> None:
         # Sockets in a folder of its own: nobody else can listen, and parallel kernels keep apart.
         connection = {"transport": "ipc", "connection_file": f"{sockets}/kernel.json"}
         try:
-            with sigterm_forwarded():
+            with sigterm_forwarded(), kept_in_one_piece():
                 papermill.execute_notebook(
                     source,
                     temporary,

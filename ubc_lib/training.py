@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from ubc_lib.cpu_layers import use_cpu_layers
-from ubc_lib.device import autocast, choose_precision, keep_freed_memory
+from ubc_lib.device import autocast, choose_precision
 from ubc_lib.errors import InputError
 from ubc_lib.evaluation import EVALUATIONS_AVERAGED, Prediction, plateau_epoch, predict
 from ubc_lib.files import atomic_path
 from ubc_lib.graphs import Step, StepGraphs
 from ubc_lib.interruption import stop, stop_asked
 from ubc_lib.losses import joint_loss
+from ubc_lib.memory import keep_freed_memory
 from ubc_lib.optimizer import Adam
 from ubc_lib.seeds import generator
 from ubc_lib.slices import Slices
