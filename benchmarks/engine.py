@@ -240,6 +240,7 @@ def main() -> None:
         start_up, rows = {}, []
         for name, worker in workers.items():
             started = time.perf_counter()
+            # The reference starts as people start it, this library as `ubc_lib.notebooks` does.
             with kept_in_one_piece() if name == "ubc_lib" else nullcontext():
                 worker.submit(prepare, name, model).result()
             start_up[name] = time.perf_counter() - started

@@ -9,8 +9,9 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-M_MXFAST, M_TRIM_THRESHOLD, M_MMAP_MAX = 1, -1, -4  # malloc.h
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h
 TUNABLES = "GLIBC_TUNABLES"
+NONE_SET_ASIDE = "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0"
 
 
 def keep_freed_memory() -> None:
@@ -23,7 +24,6 @@ def keep_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_MAX, 0)
         libc.mallopt(M_TRIM_THRESHOLD, -1)
-        libc.mallopt(M_MXFAST, 0)
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def kept_in_one_piece() -> Iterator[None]:
     so only by the environment, which is left as it is where it tells glibc anything.
     """
     told = TUNABLES in os.environ
-    os.environ.setdefault(TUNABLES, "glibc.malloc.tcache_count=0")
+    os.environ.setdefault(TUNABLES, NONE_SET_ASIDE)
     try:
         yield
     finally:
