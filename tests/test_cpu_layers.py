@@ -70,9 +70,9 @@ class Ours(Doubled):
         return self.convolution((small, *(beside or (None,))))
 
 
-def doubled_case(channels, others, outputs, side) -> tuple[nn.Conv2d, list[torch.Tensor]]:
+def doubled_case(channels, others, outputs, side, bias) -> tuple[nn.Conv2d, list[torch.Tensor]]:
     """A convolution, and two maps to double with what lies beside them."""
-    convolution = nn.Conv2d(channels + others, outputs, 3, padding=1, bias=False)
+    convolution = nn.Conv2d(channels + others, outputs, 3, padding=1, bias=bias)
     small = torch.randn(2, channels, side, side + 1)
     beside = torch.randn(2, others, 2 * side, 2 * side + 2)
     return convolution, [small, beside] if others else [small]
@@ -113,17 +113,18 @@ def test_larger_maps_are_left_to_the_convolution_of_torch():
     others=st.integers(0, 3),
     outputs=st.integers(1, 2),
     side=st.integers(1, 16),
+    bias=st.booleans(),
 )
 def test_a_map_convolved_before_it_is_doubled_is_the_doubled_map_convolved(
-    channels, others, outputs, side
+    channels, others, outputs, side, bias
 ):
-    convolution, images = doubled_case(channels, others, outputs, side)
+    convolution, images = doubled_case(channels, others, outputs, side, bias)
     assert_alike(Ours(convolution), Doubled(convolution), *images)
 
 
 @pytest.mark.parametrize("others", [0, 8])
 def test_in_bf16_a_map_convolved_before_it_is_doubled_is_that_but_for_rounding(others):
-    convolution, images = doubled_case(16, others, 4, 16)
+    convolution, images = doubled_case(16, others, 4, 16, bias=False)
     assert images[0].numel() / 16 * 4 > 4 * MANY_PIXELS
     assert_alike_but_for_rounding(Ours(convolution), Doubled(convolution), *images)
 

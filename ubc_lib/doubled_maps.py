@@ -32,7 +32,7 @@ class DoubledMapConv2d(SmallMapConv2d):
 
     Doubled by nearest neighbours, a map has each pixel in two rows and two columns, and three rows
     of a kernel see two pixels of the map as it was. So four kernels of 2 x 2 on that map give the
-    four pixels, with four ninths of the arithmetic. Bias is not supported.
+    four pixels, with four ninths of the arithmetic.
     """
 
     def forward(self, maps: tuple[Tensor, Tensor | None]) -> Tensor:
@@ -42,7 +42,9 @@ class DoubledMapConv2d(SmallMapConv2d):
         if 4 * count * height * width <= MANY_PIXELS * self.out_channels:
             return super().forward(_double(small, beside))
         kernels = _on_half(_on_half(self.weight[:, :channels], axis=3), axis=2)
-        doubled = _Interleave.apply(functional.conv2d(small, _channels_last(kernels), padding=1))
+        bias = None if self.bias is None else self.bias.repeat(4)
+        squares = functional.conv2d(small, _channels_last(kernels), bias, padding=1)
+        doubled = _Interleave.apply(squares)
         if beside is None:
             return doubled
         kernels = _channels_last(self.weight[:, channels:])

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ubc_lib.device import autocast
+from ubc_lib.folded_norms import folded_norms
 
 EVALUATIONS_AVERAGED = 5  # the paper reports the mean of five values after the plateau
 BATCHES = {"cpu": 64, "cuda": 512}  # images evaluated at a time, as long as memory lasts
@@ -65,7 +66,7 @@ def predict(
     size = min(BATCHES[images.device.type], len(images))
     while True:
         try:
-            with autocast(images.device, precision):
+            with autocast(images.device, precision), folded_norms(model):
                 answers = [
                     _answer(model, *parts)
                     for parts in zip(images.split(size), masks.split(size), strict=True)
