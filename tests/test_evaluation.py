@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from ubc_lib.evaluation import Prediction, plateau_epoch, predict, reported_epochs, response_maps
+from ubc_lib.evaluation import (
+    PIXELS,
+    Prediction,
+    plateau_epoch,
+    predict,
+    reported_epochs,
+    response_maps,
+)
 from ubc_lib.models import Output, build_model
 
 LOSSES = st.lists(st.floats(0, 10), min_size=1, max_size=60)
@@ -55,13 +62,14 @@ def test_predict_counts_overlap_and_areas_of_every_image():
     assert found.cross_entropy[0] == pytest.approx(-np.log(found.probability[0]))
 
 
-def test_predict_does_not_depend_on_the_other_images():
+def test_predict_does_not_depend_on_the_other_images(monkeypatch):
+    monkeypatch.setitem(PIXELS, "cpu", 4 * 32 * 32)
     model = build_model("resnet34", 0)
-    images = torch.randn(70, 1, 32, 32)
-    masks, target = torch.zeros(70, 1, 32, 32, dtype=torch.bool), torch.zeros(70, dtype=torch.long)
+    images = torch.randn(6, 1, 32, 32)
+    masks, target = torch.zeros(6, 1, 32, 32, dtype=torch.bool), torch.zeros(6, dtype=torch.long)
     together = predict(model, images, masks, target, "fp32")
-    alone = predict(model, images[69:], masks[69:], target[69:], "fp32")
-    assert together.probability[69] == pytest.approx(alone.probability[0], rel=1e-4)
+    alone = predict(model, images[5:], masks[5:], target[5:], "fp32")
+    assert together.probability[5] == pytest.approx(alone.probability[0], rel=1e-4)
 
 
 class Small(Bright):
@@ -76,6 +84,14 @@ class Small(Bright):
         if len(images) > self.images:
             raise torch.OutOfMemoryError("too many")
         return super().forward(images)
+
+
+@pytest.mark.parametrize(("pixels", "sizes"), [(48, [3, 3]), (47, [2, 2, 2]), (1, [1] * 6)])
+def test_as_many_images_are_evaluated_at_a_time_as_have_so_many_pixels(pixels, sizes, monkeypatch):
+    monkeypatch.setitem(PIXELS, "cpu", pixels)
+    images, model = torch.randn(6, 1, 4, 4), Small(images=6)
+    predict(model, images, images > 0, torch.zeros(6, dtype=torch.long), "fp32")
+    assert model.seen == sizes
 
 
 def test_batches_are_halved_where_memory_is_too_small():

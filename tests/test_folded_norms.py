@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from ubc_lib.cpu_layers import use_cpu_layers
-from ubc_lib.folded_norms import FEW_WEIGHTS, folded_norms
+from ubc_lib.folded_norms import WEIGHTS_PER_PIXEL, folded_norms
 from ubc_lib.models import MODELS, build_model
 
 IMAGES = torch.randn(3, 1, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -37,26 +37,25 @@ def answers(model: nn.Module) -> list[torch.Tensor]:
 def test_answers_are_the_same_with_fewer_norms(name, of_cpu):
     model = use_cpu_layers(trained(name)) if of_cpu else trained(name)
     expected, norms_before = answers(model), len(norms(model))
-    with folded_norms(model):
+    with folded_norms(model, pixels=10**6):
         assert 0 < len(norms(model)) < norms_before
         found = answers(model)
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
 
 
-def test_norms_of_convolutions_with_many_weights_stay():
-    few, many = (nn.Conv2d(1, FEW_WEIGHTS + more, 1, bias=False) for more in (0, 1))
-    layers = [few, nn.BatchNorm2d(FEW_WEIGHTS), nn.ReLU(), many, nn.BatchNorm2d(FEW_WEIGHTS + 1)]
-    model = nn.Sequential(*layers).eval()
-    with folded_norms(model):
-        assert [type(layer) for layer in model[1::3]] == [nn.Identity, nn.BatchNorm2d]
+def test_norms_of_convolutions_with_many_weights_for_so_few_pixels_stay():
+    model = nn.Sequential(nn.Conv2d(1, 8, 1), nn.BatchNorm2d(8)).eval()
+    for pixels, kind in [(8, nn.BatchNorm2d), (8 / WEIGHTS_PER_PIXEL, nn.Identity)]:
+        with folded_norms(model, pixels):
+            assert type(model[1]) is kind
 
 
 @torch.inference_mode()
 def test_afterwards_the_model_is_as_it_was_also_after_an_error():
     model = trained("ubc_resnet34")
     layers, numbers = list(model.modules()), model.state_dict(keep_vars=True)
-    with pytest.raises(torch.OutOfMemoryError), folded_norms(model):
+    with pytest.raises(torch.OutOfMemoryError), folded_norms(model, pixels=10**6):
         raise torch.OutOfMemoryError
     assert list(model.modules()) == layers
     assert list(model.state_dict()) == list(numbers)

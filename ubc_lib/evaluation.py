@@ -12,7 +12,7 @@ from ubc_lib.device import autocast
 from ubc_lib.folded_norms import folded_norms
 
 EVALUATIONS_AVERAGED = 5  # the paper reports the mean of five values after the plateau
-BATCHES = {"cpu": 64, "cuda": 512}  # images evaluated at a time, as long as memory lasts
+PIXELS = {"cpu": 32 * 224**2, "cuda": 512 * 224**2}  # evaluated at a time, if memory lasts
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,10 @@ def predict(
     torch.OutOfMemoryError if a single image does not.
     """
     model.eval()
-    size = min(BATCHES[images.device.type], len(images))
+    size = min(_batch_size(images), len(images))
     while True:
         try:
-            with autocast(images.device, precision), folded_norms(model):
+            with autocast(images.device, precision), folded_norms(model, images.numel()):
                 answers = [
                     _answer(model, *parts)
                     for parts in zip(images.split(size), masks.split(size), strict=True)
@@ -87,6 +87,10 @@ def predict(
     )
 
 
+def _batch_size(images: Tensor) -> int:
+    return max(PIXELS[images.device.type] // images[0].numel(), 1)
+
+
 def _answer(model: nn.Module, images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Logits, overlap and response area of a batch; the areas are empty without a decoder."""
     output = model(images)
@@ -105,8 +109,8 @@ def response_maps(model: nn.Module, images: np.ndarray) -> np.ndarray | None:
     """
     model.eval()
     device = next(model.parameters()).device
-    batches = torch.as_tensor(images, device=device).unsqueeze(1).split(BATCHES[device.type])
-    outputs = [model(batch).mask_logits for batch in batches]
+    images = torch.as_tensor(images, device=device).unsqueeze(1)
+    outputs = [model(batch).mask_logits for batch in images.split(_batch_size(images))]
     if outputs[0] is None:
         return None
     return torch.cat(outputs).sigmoid().squeeze(1).float().cpu().numpy()

@@ -7,14 +7,15 @@ from itertools import pairwise
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-FEW_WEIGHTS = 150_000  # of a convolution; to scale more of them takes longer than their norm
+WEIGHTS_PER_PIXEL = 0.4  # up to which to scale weights takes less time than their norm
 
 
 @contextmanager
-def folded_norms(model: nn.Module) -> Iterator[None]:
+def folded_norms(model: nn.Module, pixels: int) -> Iterator[None]:
     """Let a model in evaluation mode do without the norms that follow convolutions of few weights.
 
-    A norm follows a convolution where it is the next layer of the same module, as in torchvision's
+    How many are few depends on the `pixels`, of all images together, that will be evaluated. A norm
+    follows a convolution where it is the next layer of the same module, as in torchvision's
     and segmentation-models-pytorch's networks. Results differ by rounding. The model is not to be
     trained meanwhile; afterwards, also after an error, it is as it was.
     """
@@ -23,7 +24,7 @@ def folded_norms(model: nn.Module) -> Iterator[None]:
         for module in model.modules()
         for (_, convolution), (name, norm) in pairwise(module.named_children())
         if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
-        if convolution.weight.numel() <= FEW_WEIGHTS
+        if convolution.weight.numel() <= WEIGHTS_PER_PIXEL * pixels
     ]
     try:
         for convolution, weight, bias, module, name, norm in pairs:
