@@ -1,6 +1,7 @@
 """What a model says about test slices, how right it is, and when training reached its plateau."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,19 +64,10 @@ def predict(
     torch.OutOfMemoryError if a single image does not.
     """
     model.eval()
-    size = min(_batch_size(images), len(images))
-    while True:
-        try:
-            with autocast(images.device, precision), folded_norms(model, images.numel()):
-                answers = [
-                    _answer(model, *parts)
-                    for parts in zip(images.split(size), masks.split(size), strict=True)
-                ]
-            break
-        except torch.OutOfMemoryError:
-            if size == 1:
-                raise
-            size //= 2
+    on_cpu = images.device.type == "cpu"
+    folded = folded_norms(model, images.numel()) if on_cpu else nullcontext()
+    with autocast(images.device, precision), folded:
+        answers = _answers(model, images, masks)
     logits, overlap, response_area = map(torch.cat, zip(*answers, strict=True))
     draws = len(overlap) > 0
     return Prediction(
@@ -85,6 +77,19 @@ def predict(
         response_area=_numpy(response_area) if draws else None,
         lesion_area=_numpy(masks.sum(dim=(1, 2, 3))),
     )
+
+
+def _answers(model: nn.Module, images: Tensor, masks: Tensor) -> list[tuple[Tensor, ...]]:
+    """`_answer` of each batch; batches are halved until they fit the device's memory."""
+    size = min(_batch_size(images), len(images))
+    while True:
+        try:
+            batches = zip(images.split(size), masks.split(size), strict=True)
+            return [_answer(model, *batch) for batch in batches]
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise
+            size //= 2
 
 
 def _batch_size(images: Tensor) -> int:
