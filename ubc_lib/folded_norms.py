@@ -7,7 +7,7 @@ from itertools import pairwise
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-WEIGHTS_PER_PIXEL = 0.4  # up to which to scale weights takes less time than their norm
+WEIGHTS_PER_PIXEL = 0.4  # fewer are scaled in less time than their norm takes
 
 
 @contextmanager
@@ -15,8 +15,8 @@ def folded_norms(model: nn.Module, pixels: int) -> Iterator[None]:
     """Let a model in evaluation mode do without the norms that follow convolutions of few weights.
 
     How many are few depends on the `pixels`, of all images together, that will be evaluated. A norm
-    follows a convolution where it is the next layer of the same module, as in torchvision's
-    and segmentation-models-pytorch's networks. Results differ by rounding. The model is not to be
+    follows a convolution where it is the next layer of the same module, as in the networks of
+    torchvision and segmentation-models-pytorch. Results differ by rounding. The model is not to be
     trained meanwhile; afterwards, also after an error, it is as it was.
     """
     pairs = [
