@@ -13,7 +13,7 @@ from torch.nn import functional
 from ubc_lib.cpu_layers import BitReLU, StemConv2d, use_cpu_layers
 from ubc_lib.doubled_maps import MANY_PIXELS, DecoderBlock, DoubledMapConv2d
 from ubc_lib.models import MODELS, build_model
-from ubc_lib.small_maps import LARGEST_MAP, SmallMapConv2d
+from ubc_lib.small_maps import LARGEST_MAP, MANY_IMAGES, SmallMapConv2d
 
 
 def results(layer: nn.Module, *images: torch.Tensor) -> list[torch.Tensor]:
@@ -85,13 +85,16 @@ def doubled_case(channels, others, outputs, side, bias) -> tuple[nn.Conv2d, list
     padding=st.integers(0, 2),
     side=st.integers(1, 8),
     bias=st.booleans(),
+    number=st.sampled_from([2, MANY_IMAGES]),
 )
-def test_a_product_of_matrices_is_the_convolution(channels, kernel, stride, padding, side, bias):
+def test_a_product_of_matrices_is_the_convolution(
+    channels, kernel, stride, padding, side, bias, number
+):
     assume(side + 2 * padding >= kernel)
     plain = nn.Conv2d(*channels, kernel, stride=stride, padding=padding, bias=bias)
     product = use_cpu_layers(nn.Sequential(copy.deepcopy(plain)))[0]
     assert type(product) is SmallMapConv2d
-    images = torch.randn(2, channels[0], side, side + 1)
+    images = torch.randn(number, channels[0], side, side + 1)
     assert_alike(product, plain, images)
     with torch.no_grad():
         assert_close(product(images), plain(images))

@@ -1,6 +1,6 @@
 """Convolutions of small maps as products of matrices, for a CPU."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 import torch
@@ -10,6 +10,7 @@ from torch.nn import functional
 
 Pair = tuple[int, int]
 
+MANY_IMAGES = 16  # from which leaving out zeros around images saves time
 LARGEST_MAP = 49  # output pixels of an image; 64 measured slower than oneDNN's convolution
 FEW_PIXELS = 48  # of all images, up to which a gradient of weights is computed in their own type
 
@@ -20,7 +21,7 @@ class SmallMapConv2d(nn.Conv2d):
     oneDNN brings the weights into an order of its own at every call, and their gradient back, which
     for the deep layers of small images takes several times as long as the arithmetic. Weights of
     channels last are the matrix as they lie. Groups and dilation are not supported.
-    Where no gradient is wanted, the zeros around images are left out.
+    With many images and a stride of 1 the zeros around them are left out, but for training in bf16.
     """
 
     def forward(self, images: Tensor) -> Tensor:
@@ -29,8 +30,12 @@ class SmallMapConv2d(nn.Conv2d):
         if height * width > LARGEST_MAP:
             return super().forward(images)
         kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else images.dtype
-        multiply = _Product.apply if torch.is_grad_enabled() else _product_within
-        product = multiply(images.to(kind), self.weight, self.stride, self.padding)
+        images = images.to(kind)
+        trains_in_bf16 = kind == torch.bfloat16 and torch.is_grad_enabled()
+        if len(images) >= MANY_IMAGES and self.stride == (1, 1) and not trains_in_bf16:
+            product = _ProductWithin.apply(images, self.weight, self.padding)
+        else:
+            product = _Product.apply(images, self.weight, self.stride, self.padding)
         return product if self.bias is None else product + self.bias.to(kind).view(-1, 1, 1)
 
 
@@ -67,60 +72,80 @@ class _Product(torch.autograd.Function):
         return of_images.permute(0, 3, 1, 2), of_weights.permute(0, 3, 1, 2), None, None
 
 
-def _product_within(images: Tensor, weights: Tensor, stride: Pair, padding: Pair) -> Tensor:
-    """As `_Product`, but without a gradient, and without zeros around images.
+class _ProductWithin(torch.autograd.Function):
+    """As `_Product`, without zeros around images, for a stride of 1; in bf16 without a gradient.
 
     Those are five ninths of what a kernel of 3 x 3 sees on a map of 2 x 2. Rows of images come
     first in memory, those of all images together, and each row of the kernel has matrices of its
     own, of what it sees within images.
     """
-    geometry = images.shape[2:], weights.shape[2:], stride, padding
-    vertically, horizontally = zip(*geometry, strict=True)
-    height, width = _positions(*geometry)
-    parts = _columns_within(images.permute(2, 0, 3, 1), *horizontally)
-    kernels = weights.permute(2, 0, 3, 1).to(images.dtype)
-    product = images.new_zeros(height, len(images), width, len(weights))
-    for row, of_product, of_images in _rows_within(*vertically):
-        for columns, seen, of_kernel in parts:
-            matrix = seen[of_images].flatten(0, 2)
-            kernel = kernels[row, :, of_kernel].flatten(1)
-            product[of_product, :, columns].flatten(0, 2).addmm_(matrix, kernel.t())
-    product = product.permute(1, 3, 0, 2)
-    return product.contiguous(memory_format=torch.channels_last)
+
+    @staticmethod
+    def forward(ctx, images, weights, padding):
+        ctx.padding = padding
+        height, width = _positions(images.shape[2:], weights.shape[2:], (1, 1), padding)
+        images = images.permute(2, 0, 3, 1)
+        kernels = weights.permute(0, 2, 3, 1).to(images.dtype)
+        ctx.save_for_backward(images, kernels)
+        product = images.new_zeros(height, images.shape[1], width, len(weights))
+        for part, seen, kernel in _matrices(product, images, kernels, padding):
+            part.addmm_(seen, kernel.t())
+        product = product.permute(1, 3, 0, 2)
+        return product.contiguous(memory_format=torch.channels_last)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        numbers = ctx.saved_tensors
+        of_images, of_weights = gradients = [tensor.new_zeros(tensor.shape) for tensor in numbers]
+        gradient = gradient.permute(2, 0, 3, 1).contiguous()
+        forward = _matrices(gradient, *numbers, ctx.padding)
+        backward = _matrices(gradient, *gradients, ctx.padding)
+        for (part, seen, kernel), (_, of_seen, of_kernel) in zip(forward, backward, strict=True):
+            of_seen.addmm_(part, kernel)
+            of_kernel.addmm_(part.t(), seen)
+        of_images = of_images.permute(1, 3, 0, 2).contiguous(memory_format=torch.channels_last)
+        return of_images, of_weights.permute(0, 3, 1, 2), None
 
 
-@cache
-def _rows_within(side: int, kernel: int, stride: int, padding: int) -> list[tuple]:
-    """Rows of a kernel, the rows of output for which each sees a row of images, and those."""
-    rows = []
-    for row in range(kernel):
-        seen = range(row - padding, row + side + padding - kernel + 1, stride)
-        within = [position for position, pixel in enumerate(seen) if 0 <= pixel < side]
-        if within:
-            of_images = slice(seen[within[0]], seen[within[-1]] + 1, stride)
-            rows.append((row, slice(within[0], within[-1] + 1), of_images))
-    return rows
+def _matrices(
+    product: Tensor, images: Tensor, kernels: Tensor, padding: Pair
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Parts of the product, what is seen for each, and the weights that see it.
 
-
-def _columns_within(
-    images: Tensor, side: int, kernel: int, stride: int, padding: int
-) -> list[tuple[slice, Tensor, slice]]:
-    """Columns of output, what a row of the kernel sees for them, and its columns that see it.
-
-    images: (H, n, W, channels); what is seen: (H, n, columns, channels of all that is seen).
-    In bf16 all columns go together, zeros included: that takes less time than a product for each.
+    product: (height, n, width, outputs); images: (H, n, W, channels); kernels: (outputs, kernel
+    height, kernel width, channels). All three are views where these are contiguous, in fp32.
     """
+    height, _, width, outputs = product.shape
+    rows, columns = kernels.shape[1:3]
     if images.dtype == torch.bfloat16:
-        seen = _neighbourhoods(images, (1, kernel), (1, stride), (0, padding)).flatten(3)
-        return [(slice(None), seen, slice(None))]
-    images = images.contiguous()
-    parts = []
-    for column, left in enumerate(range(-padding, side + padding - kernel + 1, stride)):
-        first = max(-left, 0)
-        end = max(first, min(side - left, kernel))
-        seen = images[:, :, left + first : left + end].flatten(2).unsqueeze(2)
-        parts.append((slice(column, column + 1), seen, slice(first, end)))
-    return parts
+        # With zeros beside images; a product for each column takes longer.
+        beside = _neighbourhoods(images, (1, columns), (1, 1), (0, padding[1])).flatten(3)
+        across = [(slice(None), slice(None), beside)]
+    else:
+        images = images.contiguous()
+        across = [
+            (slice(column, column + 1), of_kernel, images[:, :, of_images].flatten(2).unsqueeze(2))
+            for column, of_kernel, of_images in _within(images.shape[2], width, columns, padding[1])
+        ]
+    for row, of_product, of_images in _within(len(images), rows, height, padding[0]):
+        for column, of_kernel, seen in across:
+            part, seen = product[of_product, :, column], seen[of_images]
+            kernel = kernels[:, row, of_kernel].flatten(1)
+            yield part.view(-1, outputs), seen.view(-1, seen.shape[3]), kernel
+
+
+def _within(side: int, these: int, others: int, padding: int) -> Iterator[tuple[int, slice, slice]]:
+    """Each of these positions, the others with which it sees a pixel of a side, and those pixels.
+
+    These are of a kernel and the others of its output, or the reverse: a pixel is the sum of both,
+    less the padding.
+    """
+    for position in range(these):
+        first, end = max(padding - position, 0), min(side + padding - position, others)
+        if first < end:
+            pixel = position - padding
+            yield position, slice(first, end), slice(first + pixel, end + pixel)
 
 
 def _neighbourhoods(images: Tensor, kernel: Pair, stride: Pair, padding: Pair) -> Tensor:
