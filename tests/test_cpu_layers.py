@@ -100,7 +100,7 @@ def test_a_product_of_matrices_is_the_convolution(
         assert_close(product(images), plain(images))
 
 
-@pytest.mark.parametrize("images", [1, 2, 20])
+@pytest.mark.parametrize("images", [1, 2, MANY_IMAGES])
 def test_in_bf16_a_product_of_matrices_is_the_convolution_but_for_rounding(images):
     plain = nn.Conv2d(64, 256, 3, padding=1)
     product = use_cpu_layers(nn.Sequential(copy.deepcopy(plain)))
