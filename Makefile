@@ -25,10 +25,10 @@ study: $(ENV) ## run a study (STUDY=quick COHORT_ROOT= SET= CORES=all GPUS=1, tr
 	  --config study="$(or $(STUDY),quick)" settings="$(SET)" cohort_root="$(COHORT_ROOT)" gpu=$(gpu)
 
 book: $(ENV) ## rebuild the pages of STUDY, or of the committed results, without training
-	@python -m ubc_lib.book $(STUDY)
+	@python -m ubc_lib.book.build $(STUDY)
 
 pdf: $(ENV) ## the same, with all pages as one PDF besides (needs Chromium)
-	@python -m ubc_lib.book $(STUDY) --pdf
+	@python -m ubc_lib.book.build $(STUDY) --pdf
 
 check-book: $(ENV) ## look at every page of the book in _build/html: requests, weights, links, accessibility
 	UBC_BOOK=_build/html pytest tests/test_browser.py tests/test_book.py \
@@ -43,14 +43,14 @@ test-cluster: $(ENV) ## run the tests that start a SLURM of their own (Debian: s
 bench: $(ENV) ## measure the engine against the reference loop (40 minutes on a quiet machine)
 	@.venv/bin/python -m pip install --quiet --no-deps -r benchmarks/requirements.lock
 	@python -m benchmarks.engine
-	@python -m ubc_lib.performance_page
+	@python -m benchmarks.performance_page
 
 publish: $(ENV) ## copy results of STUDY to data/results, without pictures of real patients; fit costs anew
-	@python -m ubc_lib.publish "$(or $(STUDY),quick)" "$(SET)"
+	@python -m ubc_lib.book.publish "$(or $(STUDY),quick)" "$(SET)"
 	@python -m benchmarks.cost
 
 restore: $(ENV) ## copy the committed records of STUDY to data/runs, to continue them
-	@python -m ubc_lib.restore "$(or $(STUDY),quick)" "$(SET)"
+	@python -m ubc_lib.book.restore "$(or $(STUDY),quick)" "$(SET)"
 
 lock: $(ENV) ## choose the newest versions within the ranges of pyproject.toml
 	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --upgrade \

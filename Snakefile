@@ -4,10 +4,10 @@
 import os
 import sys
 
-from ubc_lib.cohort import cohort_state
-from ubc_lib.cost import job_minutes
-from ubc_lib.errors import InputError
-from ubc_lib.slices import made_from
+from ubc_lib.data.readers import cohort_state
+from ubc_lib.training.cost import job_minutes
+from ubc_lib.system.errors import InputError
+from ubc_lib.data.slices import made_from
 from ubc_lib.study import Study, parts_of, record_path
 
 # An empty value on the command line arrives as None.
@@ -22,7 +22,7 @@ except InputError as error:
 NOTEBOOKS = study.run_folder / "notebooks"
 NEEDS_GPU = config.get("gpu", "no") == "yes" or study.device == "cuda"
 # exec: a signal to the job reaches Python, with no shell between.
-RUN = "exec python -m ubc_lib.notebooks {input.notebook} {output} study={STUDY:q} settings={SETTINGS:q}"
+RUN = "exec python -m ubc_lib.book.notebooks {input.notebook} {output} study={STUDY:q} settings={SETTINGS:q}"
 
 wildcard_constraints:
     model="|".join(study.models),
@@ -146,4 +146,4 @@ rule book:
         rules.explorer.output,
         rules.statistics.output,
     shell:
-        "python -m ubc_lib.book {study.name:q}"
+        "python -m ubc_lib.book.build {study.name:q}"

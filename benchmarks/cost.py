@@ -13,7 +13,10 @@ import pandas as pd
 import torch
 import yaml
 
-from ubc_lib.cost import (
+from ubc_lib.models import build_model
+from ubc_lib.results.runs import write_table
+from ubc_lib.study import MODEL_NAMES, ROOT, Study
+from ubc_lib.training.cost import (
     ERRORS,
     RATES,
     WORK,
@@ -23,11 +26,8 @@ from ubc_lib.cost import (
     study_hours,
     work,
 )
-from ubc_lib.device import cpu_threads
-from ubc_lib.models import build_model
-from ubc_lib.results import write_table
-from ubc_lib.study import MODEL_NAMES, ROOT, Study
-from ubc_lib.training import Examples, fit
+from ubc_lib.training.device import cpu_threads
+from ubc_lib.training.loop import Examples, fit
 
 MEASURED = Path(__file__).with_suffix(".csv")
 HOURS = RATES.with_name("hours.csv")

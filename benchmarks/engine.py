@@ -23,17 +23,17 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from ubc_lib.device import (
+from ubc_lib.models import MODELS, build_model, parameter_count
+from ubc_lib.study import Study, data_folder
+from ubc_lib.training.device import (
     INSTRUCTIONS,
     choose_device,
     choose_precision,
     cpu_threads,
     device_name,
 )
-from ubc_lib.memory import kept_in_one_piece
-from ubc_lib.models import MODELS, build_model, parameter_count
-from ubc_lib.provenance import git_commit
-from ubc_lib.study import Study, data_folder
+from ubc_lib.training.fast.memory import kept_in_one_piece
+from ubc_lib.training.provenance import git_commit
 
 ENGINES = ("reference", "ubc_lib")
 # (image size in pixels, images per class) -> epochs, evaluated once, after the last. A run's first
@@ -102,8 +102,8 @@ def measure_reference(study: Study, model: str, train, test, clock) -> dict:
 
 def measure_ubc_lib(study: Study, model: str, train, test, clock) -> dict:
     """One run of the engine of this library."""
-    from ubc_lib.evaluation import predict  # noqa: PLC0415
-    from ubc_lib.training import Examples, fit  # noqa: PLC0415
+    from ubc_lib.training.evaluation import predict  # noqa: PLC0415
+    from ubc_lib.training.loop import Examples, fit  # noqa: PLC0415
 
     device = choose_device(study.device)
     precision = choose_precision(study.precision, device)
@@ -130,7 +130,7 @@ def prepare(engine: str, model: str) -> None:
 
         reference.build(model)
     else:
-        import ubc_lib.training  # noqa: F401, PLC0415
+        import ubc_lib.training.loop  # noqa: F401, PLC0415
 
         build_model(model, 0)
 
@@ -240,7 +240,7 @@ def main() -> None:
         start_up, rows = {}, []
         for name, worker in workers.items():
             started = time.perf_counter()
-            # The reference starts as people start it, this library as `ubc_lib.notebooks` does.
+            # The reference starts as people start it, this library as its notebooks are started.
             with kept_in_one_piece() if name == "ubc_lib" else nullcontext():
                 worker.submit(prepare, name, model).result()
             start_up[name] = time.perf_counter() - started

@@ -20,12 +20,12 @@ import numpy as np
 import pandas as pd
 
 from tests.records import made_record
-from ubc_lib.comparison import compare_models
-from ubc_lib.figures import accuracy_against_dice, accuracy_against_images
-from ubc_lib.results import load_runs, write_record
+from ubc_lib.figures.curves import accuracy_against_dice, accuracy_against_images
+from ubc_lib.results.runs import load_runs, write_record
+from ubc_lib.results.summary import summarise
+from ubc_lib.results.tables import accuracy_by_images, missing_runs, run_overview, table_3
+from ubc_lib.statistics.comparison import compare_models
 from ubc_lib.study import ROOT, Study, record_path
-from ubc_lib.summary import summarise
-from ubc_lib.tables import accuracy_by_images, missing_runs, run_overview, table_3
 
 RESULTS = Path(__file__).with_suffix(".csv")
 EPOCHS, EVALUATED = 200, 40
@@ -111,7 +111,7 @@ def statistics(study: Study, settings: str) -> None:
     """The statistics notebook as a study runs it, in a process of its own that reads again."""
     target = study.run_folder / "notebooks" / "06_statistics.ipynb"
     source = "notebooks/06_statistics.ipynb", str(target), "study=paper", f"settings={settings}"
-    command = sys.executable, "-m", "ubc_lib.notebooks", *source
+    command = sys.executable, "-m", "ubc_lib.book.notebooks", *source
     subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
 
 

@@ -16,11 +16,11 @@ from pathlib import Path
 import torch
 
 from benchmarks.engine import add_rows, arrays
-from ubc_lib.device import choose_device, choose_precision, cpu_threads, device_name
 from ubc_lib.models import build_model
-from ubc_lib.provenance import git_commit
 from ubc_lib.study import Study, data_folder
-from ubc_lib.training import Examples, fit
+from ubc_lib.training.device import choose_device, choose_precision, cpu_threads, device_name
+from ubc_lib.training.loop import Examples, fit
+from ubc_lib.training.provenance import git_commit
 
 
 def train_sizes(study: Study, model: str, seed: int) -> float:

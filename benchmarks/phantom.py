@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ubc_lib.phantom import write_phantom
+from ubc_lib.phantom.cohort import write_phantom
 
 RESULTS = Path(__file__).with_suffix(".csv")
 

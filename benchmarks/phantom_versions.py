@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from ubc_lib.phantom import GRADES, make_scan
+from ubc_lib.phantom.cohort import GRADES, make_scan
 
 RESULTS = Path(__file__).with_suffix(".csv")
 PATIENTS = [(grade, number) for grade in GRADES for number in range(3)]

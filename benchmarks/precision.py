@@ -12,10 +12,10 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.engine import add_rows
-from ubc_lib import run
-from ubc_lib.results import load_runs
-from ubc_lib.slices import load_slices
+from ubc_lib.data.slices import load_slices
+from ubc_lib.results.runs import load_runs
 from ubc_lib.study import Study, data_folder
+from ubc_lib.training import run
 
 # Steps are larger than the paper's, so that something is learnt in few of them.
 SMALL = "images_per_class=[10] epochs=15 evaluate_every=3 learning_rate=0.0002 split_seed=null"

@@ -16,11 +16,11 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from tests.conftest import tiny_study
 from tests.result_samples import some_runs
-from ubc_lib.book import build
-from ubc_lib.slices import Slices
+from ubc_lib.book.build import build
+from ubc_lib.book.widgets import slice_explorer, training_explorer
+from ubc_lib.book.wording import membership, show
+from ubc_lib.data.slices import Slices
 from ubc_lib.study import ROOT
-from ubc_lib.widgets import slice_explorer, training_explorer
-from ubc_lib.wording import membership, show
 
 # A name that is a script, and that is evaluated where it is taken for a template. The product is
 # long, since a page full of measurements holds any few digits by chance.

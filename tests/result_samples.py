@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from ubc_lib.results import Runs
-from ubc_lib.slices import Slices
+from ubc_lib.data.slices import Slices
+from ubc_lib.results.runs import Runs
 
 PARAMETERS = {"resnet34": 21_279_426, "ubc_resnet34": 24_431_123}
 N_TEST = 8

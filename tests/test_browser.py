@@ -12,7 +12,7 @@ from PIL import Image, ImageStat
 from playwright.sync_api import Page, sync_playwright
 
 from tests.book_samples import book_pages, built_book
-from ubc_lib.pdf import find_chromium
+from ubc_lib.book.pdf import find_chromium
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -16,14 +16,15 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import tiny_study
-from tests.test_run import without_time
-from ubc_lib import run, slices
-from ubc_lib.cohort import read_brats, read_cohort
-from ubc_lib.errors import InputError
-from ubc_lib.results import load_runs, read_record
-from ubc_lib.run import train_across_sizes, train_run
-from ubc_lib.slices import load_slices, make_slices
+from tests.training.test_run import without_time
+from ubc_lib.data import slices
+from ubc_lib.data.readers import read_brats, read_cohort
+from ubc_lib.data.slices import load_slices, make_slices
+from ubc_lib.results.runs import load_runs, read_record
 from ubc_lib.study import ROOT, Study, record_path
+from ubc_lib.system.errors import InputError
+from ubc_lib.training import run
+from ubc_lib.training.run import train_across_sizes, train_run
 
 SETTINGS = (
     "name=tiny patients_per_class=4 slices_per_patient=2 image_size=32 images_per_class=[2] "
@@ -32,7 +33,7 @@ SETTINGS = (
 )
 TRAIN = (
     "from pathlib import Path; from tests.conftest import tiny_study; "
-    "from ubc_lib.run import train_across_sizes; "
+    "from ubc_lib.training.run import train_across_sizes; "
     "train_across_sizes(tiny_study(Path({tree!r}), epochs={epochs}, images_per_class=(2,)), "
     "'resnet34', 0)"
 )
@@ -111,7 +112,13 @@ class TestNotebook:
         target = study.run_folder / "notebooks" / "03_train-resnet34-seed0.ipynb"
         settings = SETTINGS.replace("epochs=60", "epochs=2000")
         training = process(
-            *(sys.executable, "-m", "ubc_lib.notebooks", "notebooks/03_train.ipynb", str(target)),
+            *(
+                sys.executable,
+                "-m",
+                "ubc_lib.book.notebooks",
+                "notebooks/03_train.ipynb",
+                str(target),
+            ),
             *("study=lesion_crops", f"settings={settings}", "model=resnet34", "seed=0"),
         )
         until(training_of(study), training)
@@ -202,7 +209,7 @@ def test_a_cohort_that_vanishes_while_it_is_read_is_named(tree, monkeypatch):
     def stale(_):
         raise OSError(errno.ESTALE, "Stale file handle")
 
-    monkeypatch.setattr("ubc_lib.cohort.os.scandir", stale)
+    monkeypatch.setattr("ubc_lib.data.readers.os.scandir", stale)
     with pytest.raises(InputError, match=r"tree could not be read to its end \(Stale file handle"):
         read_brats(tree)
 

@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from tests.conftest import tiny_study, write_tree
-from ubc_lib import run
+from ubc_lib.data.slices import load_slices
 from ubc_lib.models import Output
-from ubc_lib.results import read_record
-from ubc_lib.slices import load_slices
+from ubc_lib.results.runs import read_record
 from ubc_lib.study import Study, record_path
+from ubc_lib.training import run
 
 KILLS = 10
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from ubc_lib.errors import InputError
 from ubc_lib.models import MODELS, build_model, parameter_count, parameter_table
+from ubc_lib.system.errors import InputError
 
 ENCODER = {
     "encoder stem": ("64x112x112", 3_264),

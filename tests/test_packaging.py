@@ -87,8 +87,8 @@ def test_everything_imported_is_declared():
     benches = [Requirement(text).name for text in PROJECT["optional-dependencies"]["bench"]]
     declared = {name.lower().replace("_", "-") for name in [*RANGES, *benches, PROJECT["name"]]}
     for path in [
-        *ROOT.glob("ubc_lib/*.py"),
-        *ROOT.glob("tests/*.py"),
+        *ROOT.glob("ubc_lib/**/*.py"),
+        *ROOT.glob("tests/**/*.py"),
         *ROOT.glob("benchmarks/*.py"),
     ]:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -133,5 +133,5 @@ def test_actions_are_pinned_to_a_commit():
 
 
 def test_library_modules_can_be_read_in_a_sitting():
-    lengths = {p.name: len(p.read_text().splitlines()) for p in ROOT.glob("ubc_lib/*.py")}
+    lengths = {str(p): len(p.read_text().splitlines()) for p in ROOT.glob("ubc_lib/**/*.py")}
     assert max(lengths.values()) < 300, lengths

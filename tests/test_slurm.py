@@ -11,10 +11,10 @@ import pytest
 
 from tests import slurm
 from tests.conftest import write_tree
-from tests.test_run import without_time
-from ubc_lib.results import read_record
-from ubc_lib.run import train_across_sizes
+from tests.training.test_run import without_time
+from ubc_lib.results.runs import read_record
 from ubc_lib.study import ROOT, Study
+from ubc_lib.training.run import train_across_sizes
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 

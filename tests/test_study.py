@@ -5,9 +5,9 @@ import yaml
 from pydantic import ValidationError
 
 from tests.conftest import tiny_study
-from ubc_lib.errors import InputError
-from ubc_lib.results import computing_settings
+from ubc_lib.results.runs import computing_settings
 from ubc_lib.study import ROOT, Study, parts_of, study_names
+from ubc_lib.system.errors import InputError
 
 
 @pytest.mark.parametrize("name", study_names())

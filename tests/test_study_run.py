@@ -11,9 +11,9 @@ import nbformat
 import pytest
 
 from tests.conftest import brain, write_nifti, write_tree
-from ubc_lib.results import load_runs, read_record
+from ubc_lib.results.runs import load_runs, read_record
+from ubc_lib.results.summary import read_summary
 from ubc_lib.study import ROOT, Study, record_path
-from ubc_lib.summary import read_summary
 
 pytestmark = pytest.mark.slow
 

@@ -9,8 +9,8 @@ from segmentation_models_pytorch.base import ClassificationHead
 from segmentation_models_pytorch.encoders import get_encoder
 from torch import Tensor, nn
 
-from ubc_lib.errors import InputError
 from ubc_lib.study import MODEL_NAMES, unknown_name
+from ubc_lib.system.errors import InputError
 
 CLASSES = 2
 DECODER_CHANNELS = (256, 128, 64, 32, 16)

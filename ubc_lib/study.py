@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
-from ubc_lib.errors import InputError
+from ubc_lib.system.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDIES = ROOT / "studies"

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from ubc_lib.quotes import PDF, VERDICTS, explorable, overview, quoted, status_box
-from ubc_lib.summary import ENOUGH_SEEDS
+from ubc_lib.book.quotes import PDF, VERDICTS, explorable, overview, quoted, status_box
+from ubc_lib.results.summary import ENOUGH_SEEDS
 
 
 def read_numbers(app, config):

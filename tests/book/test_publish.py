@@ -1,0 +1,96 @@
+import json
+import shutil
+import zipfile
+
+import matplotlib as mpl
+import nbformat
+import pytest
+
+from tests.conftest import tiny_study
+from tests.records import complete, record_all
+from ubc_lib.book.publish import WITHHELD, publish
+from ubc_lib.figures.style import use_book_style
+from ubc_lib.study import ROOT
+from ubc_lib.system.errors import InputError
+
+
+@pytest.fixture(params=["brats", "phantom"])
+def published(request):
+    study = tiny_study(cohort=request.param)
+    record_all(study)
+    complete(study)
+    return study, publish(study)
+
+
+def test_tables_settings_summary_and_notebooks_are_there(published):
+    _, folder = published
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*.*")}
+    assert found == {
+        "runs.csv",
+        "records.zip",
+        "study.yaml",
+        "summary.json",
+        "figure_6.svg",
+        "tables/table_3.csv",
+        "notebooks/04_results.ipynb",
+    }
+
+
+def test_of_a_part_of_another_study_only_runs_are_published():
+    study = tiny_study(part_of="lesion_crops")
+    record_all(study)
+    assert {path.name for path in publish(study).iterdir()} == {
+        "runs.csv",
+        "records.zip",
+        "study.yaml",
+    }
+
+
+def test_pictures_of_real_patients_are_withheld_and_those_of_phantoms_kept(published):
+    study, folder = published
+    cells = nbformat.read(folder / "notebooks/04_results.ipynb", as_version=4).cells
+    assert cells[2].outputs[0].data["image/png"]
+    if study.cohort == "phantom":
+        assert cells[1].outputs[0].data["image/png"]
+    else:
+        assert cells[1].outputs[0].data == {"text/markdown": WITHHELD}
+        text = json.dumps(nbformat.read(folder / "notebooks/04_results.ipynb", 4))
+        assert text.count("cGljdHVyZQ") == 1
+
+
+def test_nothing_published_names_a_path_of_the_machine(published):
+    _, folder = published
+    with zipfile.ZipFile(folder / "records.zip") as archive:
+        texts = [archive.read(name).decode() for name in archive.namelist()]
+    assert len(texts) == 6
+    texts += [path.read_text() for path in folder.rglob("*.*") if path.suffix != ".zip"]
+    here = ("/home/me", str(folder.parents[2]), str(ROOT))
+    assert not any(path in text for text in texts for path in here)
+
+
+def test_an_unfinished_study_is_not_published():
+    study = tiny_study()
+    record_all(study)
+    with pytest.raises(InputError, match=r"not complete.*make study STUDY=tiny"):
+        publish(study)
+
+
+@mpl.rc_context()
+def test_publishing_again_changes_nothing(published):
+    study, folder = published
+    use_book_style()
+    publish(study)
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    before = {path: path.read_bytes() for path in paths}
+    publish(study)
+    assert [path for path in paths if path.read_bytes() != before[path]] == []
+
+
+def test_a_published_study_can_be_continued(published):
+    study, folder = published
+    records = study.run_folder / "records"
+    before = {path.name: path.read_text() for path in records.iterdir()}
+    shutil.rmtree(records)
+    with zipfile.ZipFile(folder / "records.zip") as archive:
+        archive.extractall(records)
+    assert {path.name: path.read_text() for path in records.iterdir()} == before

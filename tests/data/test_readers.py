@@ -1,0 +1,183 @@
+import shutil
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from tests.conftest import brain, lesion, tiny_study, write_nifti, write_patient, write_tree
+from ubc_lib.data.readers import read_brats, read_cohort, read_manifest
+from ubc_lib.system.errors import InputError
+
+
+def flat_tree(root, grades: dict[str, str], columns=("BraTS_2020_subject_ID",)):
+    """A BraTS 2020 tree: all patients in one folder, grades in name_mapping.csv."""
+    rows = [{"Grade": grade, **dict.fromkeys(columns, name)} for name, grade in grades.items()]
+    for name in grades:
+        write_patient(root / name, suffix=".nii")
+    pd.DataFrame(rows).to_csv(root / "name_mapping.csv", index=False)
+    return root
+
+
+class TestBratsTree:
+    def test_grade_comes_from_the_folder_and_site_from_the_name(self, tree):
+        table = read_brats(tree)
+        assert list(table.columns) == ["patient", "label", "site", "image", "mask", "channel"]
+        assert table["label"].value_counts().to_dict() == {"HGG": 4, "LGG": 4}
+        assert table.set_index("patient").loc["BraTS19_SITE1_H1_1", "site"] == "SITE1"
+
+    def test_a_doubled_folder_is_entered(self, tmp_path):
+        write_tree(tmp_path / "MICCAI" / "MICCAI")
+        assert len(read_brats(tmp_path / "MICCAI")) == 8
+
+    def test_a_flat_2020_tree_gets_its_grades_from_the_name_mapping(self, tmp_path):
+        names = {"BraTS20_Training_001": "HGG", "BraTS20_Training_002": "LGG"}
+        table = read_brats(flat_tree(tmp_path, names))
+        assert dict(zip(table["patient"], table["label"], strict=True)) == names
+
+    def test_site_of_a_2020_patient_comes_from_an_older_name(self, tmp_path):
+        names = {"BraTS20_Training_001": "HGG", "BraTS20_Training_002": "LGG"}
+        flat_tree(tmp_path, names)
+        pd.DataFrame(
+            {
+                "Grade": ["HGG", "LGG"],
+                "BraTS_2019_subject_ID": ["BraTS19_CBICA_AAB_1", "NA"],
+                "BraTS_2020_subject_ID": list(names),
+            }
+        ).to_csv(tmp_path / "name_mapping.csv", index=False)
+        assert read_brats(tmp_path)["site"].fillna("").tolist() == ["CBICA", ""]
+
+    def test_the_oddly_named_mask_of_patient_355_is_found(self, tmp_path):
+        names = {"BraTS20_Training_355": "HGG", "BraTS20_Training_002": "LGG"}
+        folder = flat_tree(tmp_path, names) / "BraTS20_Training_355"
+        (folder / "BraTS20_Training_355_seg.nii").rename(folder / "W39_1998.09.19_Segm.nii")
+        masks = read_brats(tmp_path).set_index("patient")["mask"]
+        assert masks["BraTS20_Training_355"].name == "W39_1998.09.19_Segm.nii"
+
+    def test_nii_and_nii_gz_may_be_mixed(self, tree):
+        write_patient(tree / "HGG" / "BraTS19_SITE0_plain_1", suffix=".nii")
+        assert len(read_brats(tree)) == 9
+
+    def test_hidden_folders_are_no_patients(self, tree):
+        (tree / "HGG" / "._BraTS19_SITE0_H0_1").mkdir()
+        assert len(read_brats(tree)) == 8
+
+    def test_a_root_that_does_not_exist_is_named(self, tmp_path):
+        with pytest.raises(InputError, match=r"nowhere is not a folder.*COHORT_ROOT"):
+            read_brats(tmp_path / "nowhere")
+
+    @pytest.mark.parametrize("folders", [[], ["HGG", "LGG"], ["a", "b"]])
+    def test_a_root_without_patients_is_refused(self, tmp_path, folders):
+        for folder in folders:
+            (tmp_path / folder).mkdir()
+        with pytest.raises(InputError, match="holds no patients"):
+            read_brats(tmp_path)
+
+    @pytest.mark.parametrize(("kind", "word"), [("flair", "FLAIR"), ("seg", "mask")])
+    def test_a_patient_without_a_file_is_named(self, tree, kind, word):
+        patient = tree / "HGG" / "BraTS19_SITE0_H0_1"
+        (patient / f"{patient.name}_{kind}.nii.gz").unlink()
+        with pytest.raises(InputError, match=f"Patient {patient.name} has no {word}"):
+            read_brats(tree)
+
+    def test_the_same_patient_in_both_classes_is_refused(self, tree):
+        name = "BraTS19_SITE0_H0_1"
+        shutil.copytree(tree / "HGG" / name, tree / "LGG" / name)
+        with pytest.raises(InputError, match=f"{name} is there twice"):
+            read_brats(tree)
+
+    def test_one_class_alone_is_refused(self, tree):
+        shutil.rmtree(tree / "LGG")
+        with pytest.raises(InputError, match="only HGG"):
+            read_brats(tree)
+
+    def test_a_patient_without_grade_is_named(self, tmp_path):
+        flat_tree(tmp_path, {"BraTS20_Training_001": "HGG", "BraTS20_Training_002": "?"})
+        with pytest.raises(InputError, match="BraTS20_Training_002 has no grade"):
+            read_brats(tmp_path)
+
+    def test_two_grades_for_one_patient_are_refused(self, tmp_path):
+        flat_tree(tmp_path, {"BraTS20_Training_001": "HGG", "BraTS20_Training_002": "LGG"})
+        with (tmp_path / "name_mapping.csv").open("a") as file:
+            file.write("LGG,BraTS20_Training_001\n")
+        with pytest.raises(InputError, match="BraTS20_Training_001 two grades"):
+            read_brats(tmp_path)
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    """Two patients with two pictures each, and a function that writes the CSV."""
+    rows = []
+    for patient, label in (("p1", "cat"), ("p2", "dog")):
+        for number in range(2):
+            names = {}
+            for kind, values in (("image", brain(number)), ("mask", lesion() * 100)):
+                names[kind] = f"{patient}_{number}_{kind}.png"
+                Image.fromarray(values[:, :, 3].astype("uint8")).save(tmp_path / names[kind])
+            rows.append({"patient": patient, "label": label, **names})
+
+    def write(change=lambda table: table):
+        path = tmp_path / "manifest.csv"
+        change(pd.DataFrame(rows)).to_csv(path, index=False)
+        return path
+
+    return write
+
+
+class TestManifest:
+    def test_paths_are_relative_to_the_manifest(self, manifest, tmp_path):
+        table = read_manifest(manifest())
+        assert table["image"].iloc[0] == tmp_path / "p1_0_image.png"
+        assert table["label"].tolist() == ["cat", "cat", "dog", "dog"]
+        assert table["site"].tolist() == [None] * 4
+
+    def test_site_is_kept(self, manifest):
+        table = read_manifest(manifest(lambda t: t.assign(site="north")))
+        assert set(table["site"]) == {"north"}
+
+    def test_numeric_names_and_labels_stay_texts(self, manifest):
+        def numbers(table):
+            return table.assign(
+                patient=table["patient"].map({"p1": "007", "p2": "008"}),
+                label=table["label"].map({"cat": "0", "dog": "1"}),
+            )
+
+        table = read_manifest(manifest(numbers))
+        assert table["patient"].iloc[0] == "007"
+        assert set(table["label"]) == {"0", "1"}
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (lambda t: t.drop(columns="mask"), r"lacks the column\(s\) mask"),
+            (lambda t: t.assign(image=["gone.png", *t["image"][1:]]), "row 2: image .*gone.png"),
+            (lambda t: t.assign(label=[None, *t["label"][1:]]), "row 2: label is empty"),
+            (lambda t: t.assign(label=["bird", "bird", "cat", "dog"]), "'bird', 'cat', 'dog'"),
+            (lambda t: t.assign(label="cat"), r"labels \['cat'\]; exactly two"),
+            (lambda t: t.assign(label=["cat", "dog", "dog", "dog"]), "p1 has both labels"),
+            (lambda t: pd.concat([t, t[:1]]), "row 6: the same patient and image"),
+            (lambda t: t[:0], r"labels \[\]"),
+        ],
+    )
+    def test_what_is_wrong_is_named_with_its_row(self, manifest, change, message):
+        with pytest.raises(InputError, match=message):
+            read_manifest(manifest(change))
+
+    def test_a_manifest_that_is_not_there_is_named(self, tmp_path):
+        with pytest.raises(InputError, match=r"gone\.csv cannot be read"):
+            read_manifest(tmp_path / "gone.csv")
+
+    def test_a_positive_label_that_nobody_has_is_refused(self, manifest):
+        study = tiny_study(manifest(), cohort="manifest", positive_label="HGG")
+        with pytest.raises(InputError, match=r"positive_label is 'HGG'.*'cat', 'dog'"):
+            read_cohort(study)
+
+
+@pytest.mark.parametrize("cohort", ["brats", "manifest"])
+def test_a_real_cohort_needs_a_root(cohort):
+    with pytest.raises(InputError, match="needs COHORT_ROOT"):
+        read_cohort(tiny_study(cohort=cohort))
+
+
+def test_a_file_in_place_of_the_tree_is_refused(tmp_path):
+    with pytest.raises(InputError, match="not a folder"):
+        read_brats(write_nifti(tmp_path / "volume.nii.gz", brain()))

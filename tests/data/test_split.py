@@ -1,0 +1,90 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.conftest import tiny_study
+from ubc_lib.data.split import draw_split, draw_subset
+from ubc_lib.system.errors import InputError
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def slice_table(patients=(90, 80), slices=5) -> pd.DataFrame:
+    rows = [
+        (f"{label}{number:03d}", label, target, index)
+        for (label, target), count in zip((("HGG", 1), ("LGG", 0)), patients, strict=True)
+        for number in range(count)
+        for index in range(slices)
+    ]
+    return pd.DataFrame(rows, columns=["patient", "label", "target", "slice_index"])
+
+
+TABLE = slice_table()
+STUDY = tiny_study(patients_per_class=76, slices_per_patient=5, images_per_class=(38, 190))
+
+
+@given(SEEDS)
+def test_nothing_of_a_test_patient_is_in_training(seed):
+    split = draw_split(TABLE, STUDY, seed)
+    assert not set(TABLE["patient"].iloc[split.train]) & set(TABLE["patient"].iloc[split.test])
+
+
+@given(SEEDS)
+def test_halves_hold_190_slices_of_38_patients_of_each_class(seed):
+    for rows in draw_split(TABLE, STUDY, seed).train, draw_split(TABLE, STUDY, seed).test:
+        half = TABLE.iloc[rows]
+        assert half["label"].value_counts().to_dict() == {"HGG": 190, "LGG": 190}
+        assert half.groupby("label")["patient"].nunique().to_dict() == {"HGG": 38, "LGG": 38}
+
+
+@given(SEEDS, SEEDS)
+def test_a_split_seed_fixes_the_split_for_all_seeds(one, other):
+    study = STUDY.model_copy(update={"split_seed": 7})
+    assert np.array_equal(draw_split(TABLE, study, one).test, draw_split(TABLE, study, other).test)
+
+
+def test_without_a_split_seed_the_run_draws_its_own_patients():
+    tests = {tuple(draw_split(TABLE, STUDY, seed).test) for seed in range(5)}
+    assert len(tests) == 5
+
+
+def test_an_odd_number_of_patients_leaves_the_larger_half_for_testing():
+    study = tiny_study(patients_per_class=5)
+    split = draw_split(slice_table((5, 5), slices=2), study, 0)
+    assert (len(split.train), len(split.test)) == (2 * 2 * 2, 2 * 3 * 2)
+
+
+@given(SEEDS, st.integers(1, 190), st.integers(1, 190))
+def test_smaller_subsets_lie_within_larger_ones(seed, one, other):
+    train = draw_split(TABLE, STUDY, seed).train
+    small, large = (draw_subset(TABLE, train, n, seed) for n in sorted((one, other)))
+    assert set(small) <= set(large) <= set(train)
+
+
+@given(SEEDS, st.integers(1, 190))
+def test_a_subset_is_balanced_and_spreads_over_as_many_patients_as_it_can(seed, size):
+    subset = TABLE.iloc[draw_subset(TABLE, draw_split(TABLE, STUDY, seed).train, size, seed)]
+    for _, rows in subset.groupby("label"):
+        per_patient = rows["patient"].value_counts()
+        assert len(rows) == size
+        assert len(per_patient) == min(size, 38)
+        assert per_patient.max() - per_patient.min() <= 1
+
+
+@pytest.mark.parametrize(("size", "slices_each"), [(38, 1), (76, 2), (190, 5)])
+def test_38_76_and_190_images_are_1_2_and_5_slices_of_each_patient(size, slices_each):
+    subset = TABLE.iloc[draw_subset(TABLE, draw_split(TABLE, STUDY, 0).train, size, 0)]
+    assert set(subset["patient"].value_counts()) == {slices_each}
+
+
+def test_other_seeds_draw_other_subsets():
+    train = draw_split(TABLE, STUDY, 0).train
+    assert len({tuple(draw_subset(TABLE, train, 5, seed)) for seed in range(5)}) == 5
+
+
+def test_more_images_than_there_are_is_refused():
+    train = draw_split(TABLE, STUDY, 0).train
+    with pytest.raises(InputError, match=r"images_per_class=191.*190 slices of LGG"):
+        draw_subset(TABLE, train, 191, 0)

@@ -1,0 +1,138 @@
+"""Tables say what the runs say, beside what the paper prints."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.conftest import tiny_study
+from tests.result_samples import N_TEST, some_runs, some_slices
+from ubc_lib.results.paper import TABLE_3
+from ubc_lib.results.tables import (
+    accuracy_by_images,
+    cohort_overview,
+    lesion_statistics,
+    missing_runs,
+    parameters_beside_paper,
+    run_overview,
+    sites,
+    table_3,
+    training_table,
+)
+from ubc_lib.results.wilson import wilson_interval
+
+SLICES = some_slices().table
+
+
+@pytest.fixture
+def asked_for():
+    return tiny_study(seeds=(0, 1))
+
+
+@pytest.mark.parametrize(
+    ("model", "parts", "total"),
+    [("resnet34", 6, 21_279_426), ("ubc_resnet34", 12, 24_431_123)],
+)
+def test_every_part_of_tables_1_and_2_has_the_papers_parameters(model, parts, total):
+    table = parameters_beside_paper(model, image_size=32)
+    assert len(table) == parts + 1
+    assert (table["parameters"] == table["paper"]).all()
+    assert table["parameters"].iloc[-1] == total
+
+
+def test_accuracy_is_the_mean_over_seeds_with_the_interval_of_one_test_half():
+    runs = some_runs(sizes=(4,), seeds=(0, 1)).runs
+    runs.loc[runs["model"] == "resnet34", "accuracy"] = [0.25, 0.75]
+    row = accuracy_by_images(runs).set_index("model").loc["resnet34"]
+    assert (row.accuracy, row.seeds) == (0.5, 2)
+    assert (row.low, row.high) == wilson_interval(N_TEST / 2, N_TEST)
+
+
+def test_table_3_takes_the_largest_size_and_stands_beside_the_paper(asked_for):
+    results = some_runs()
+    table = table_3(asked_for, results.runs, results.predictions, SLICES).set_index("model")
+    boosted = table.loc["ubc_resnet34"]
+    assert (boosted.labels, boosted.mask_pixels, boosted.parameters) == (4, 400, 24_431_123)
+    assert (boosted.accuracy, boosted.dice) == (0.75, 0.6)
+    assert (boosted.paper_accuracy, boosted.paper_half_width, boosted.paper_dice) == (
+        0.81,
+        0.04,
+        0.77,
+    )
+    assert np.isnan(table.loc["resnet34", "dice"])
+
+
+def test_the_dummy_is_counted_on_the_test_targets(asked_for):
+    results = some_runs()
+    predictions = results.predictions.assign(target=np.arange(len(results.predictions)) % 4 < 1)
+    dummy = table_3(asked_for, results.runs, predictions, SLICES).set_index("model").loc["dummy"]
+    assert dummy.accuracy == 0.25
+    assert (dummy.low, dummy.high) == wilson_interval(2, N_TEST)
+
+
+@pytest.mark.parametrize("absent", [["resnet34"], ["resnet34", "ubc_resnet34"]])
+def test_a_model_without_a_run_at_the_largest_size_keeps_its_empty_row(asked_for, absent):
+    results = some_runs()
+    gone = results.runs["model"].isin(absent) & (results.runs["images_per_class"] == 4)
+    table = table_3(asked_for, results.runs[~gone], results.predictions, SLICES).set_index("model")
+    assert list(table.index) == ["resnet34", "ubc_resnet34", "dummy"]
+    assert (table.loc[absent, "seeds"] == 0).all()
+    assert (
+        table.loc[absent, ["accuracy", "low", "high", "dice", "parameters"]].isna().all(axis=None)
+    )
+    assert (
+        table.loc[absent, "paper_accuracy"] == [TABLE_3[model].accuracy for model in absent]
+    ).all()
+
+
+def test_the_dice_of_the_dummy_is_that_of_marking_every_pixel(asked_for):
+    results = some_runs()
+    everything = SLICES.assign(lesion_fraction=0.5)
+    table = table_3(asked_for, results.runs, results.predictions, everything).set_index("model")
+    assert table.loc["dummy", "dice"] == pytest.approx(2 * 0.5 / 1.5)
+
+
+def test_missing_runs_are_those_of_the_grid_that_have_no_row(asked_for):
+    runs = some_runs().runs
+    assert missing_runs(asked_for, runs).empty
+    missing = missing_runs(asked_for, runs.drop(index=[0, 7]))
+    expected = runs.loc[[0, 7], ["model", "images_per_class", "seed"]].reset_index(drop=True)
+    pd.testing.assert_frame_equal(missing, expected, check_dtype=False)
+
+
+def test_run_overview_counts_done_and_missing_runs_of_every_cell(asked_for):
+    overview = run_overview(asked_for, some_runs(sizes=(1, 2)).runs)
+    cells = overview.set_index(["model", "images_per_class"])
+    assert len(cells) == 6
+    assert cells.loc[("resnet34", 1), ["done", "missing", "plateau_reached"]].tolist() == [2, 0, 2]
+    assert cells.loc[("resnet34", 4), ["done", "missing", "plateau_reached"]].tolist() == [0, 2, 0]
+    assert cells.loc[("resnet34", 1), "minutes"] == 1
+
+
+def test_training_table_has_every_epoch_of_one_seed_with_the_test_half_where_it_was_tested():
+    results = some_runs(sizes=(1,), seeds=(0, 1))
+    table = training_table(results, seed=1)
+    assert len(table) == (results.history["seed"] == 1).sum()
+    assert table["accuracy_training"].notna().all()
+    tested = table.dropna(subset="accuracy_test")
+    assert len(tested) == (results.evaluations["seed"] == 1).sum()
+    assert set(table["seed"]) == {1}
+
+
+def test_cohort_overview_counts_patients_and_slices_of_each_half():
+    overview = cohort_overview(some_slices().table, np.array([0, 1, 2, 3]), np.array([4, 5]))
+    assert overview.to_numpy().tolist() == [
+        ["training", "HGG", 1, 2],
+        ["training", "LGG", 1, 2],
+        ["test", "HGG", 1, 2],
+        ["not drawn", "LGG", 1, 2],
+    ]
+
+
+def test_sites_count_patients_and_name_what_is_not_known():
+    assert sites(some_slices().table).to_numpy().tolist() == [["CBICA", 2, 0], ["not known", 0, 2]]
+
+
+def test_lesion_statistics_are_in_square_centimetres():
+    table = lesion_statistics(some_slices(slices_per_patient=1).table)
+    assert table["mean"].tolist() == [64, 64]
+    assert table["slices"].tolist() == [2, 2]

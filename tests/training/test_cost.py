@@ -1,0 +1,89 @@
+"""The cost model: what fits the measured runs, what clusters are asked for, and the tables."""
+
+import re
+import sys
+
+import pandas as pd
+import pytest
+
+from benchmarks.cost import HOURS, errors_left_out, hours, measured_runs
+from tests.conftest import tiny_study
+from ubc_lib.study import Study
+from ubc_lib.training import cost
+from ubc_lib.training.cost import (
+    ERRORS,
+    WORK,
+    fit_rates,
+    job_minutes,
+    job_seconds,
+    predict_seconds,
+    read_rates,
+    study_hours,
+    work,
+)
+
+
+def some_runs(rates=(0.1, 2.0, 0.5)) -> pd.DataFrame:
+    runs = work([1, 5, 50, 190], [10, 20, 30, 40], 50, 64, 380, 5).assign(model="resnet34")
+    return runs.assign(seconds=runs[WORK] @ list(rates))
+
+
+def test_work_is_steps_and_megapixels():
+    (steps, trained, tested) = work([30], [10], 50, 1000, [380], 5).iloc[0]
+    assert (steps, trained, tested) == (20, 600, 760)
+
+
+def test_rates_that_made_the_runs_are_found():
+    runs = some_runs()
+    rates = fit_rates(runs)
+    assert rates[WORK].iloc[0].tolist() == pytest.approx([0.1, 2.0, 0.5])
+    assert predict_seconds(rates, runs).to_numpy() == pytest.approx(runs["seconds"].to_numpy())
+
+
+def test_more_work_asks_for_more_time():
+    study = tiny_study(patients_per_class=76, images_per_class=(10,), epochs=200)
+    minutes = job_minutes(study, "ubc_resnet34", (10,))
+    assert job_minutes(study, "ubc_resnet34", (10, 38)) > minutes
+    larger = study.model_copy(update={"image_size": 224})
+    assert job_minutes(larger, "ubc_resnet34", (10,)) > minutes
+
+
+def test_jobs_that_fill_the_machines_take_their_share_of_the_hours():
+    study = tiny_study(patients_per_class=76, seeds=range(8), models=["resnet34"], epochs=200)
+    job = job_seconds(study, "resnet34", study.images_per_class, read_rates()) / 3600
+    found = study_hours(study, read_rates(), machines=(1, 4, 16))
+    assert found["jobs"] == 8
+    assert found["longest job"] == pytest.approx(job)
+    expected = {"1 at once": 8 * job, "4 at once": 2 * job, "16 at once": job}
+    assert {key: found[key] for key in expected} == pytest.approx(expected)
+
+
+def test_the_hours_of_any_study_are_told_with_the_error(monkeypatch, capsys):
+    settings = "seeds=[1,2,3] image_size=64 images_per_class=[10,38]"
+    monkeypatch.setattr(sys, "argv", ["cost", "paper", settings, "--machines", "1", "6"])
+    cost.main()
+    said = capsys.readouterr().out
+    study = Study.load("paper", settings)
+    for key, value in study_hours(study, read_rates(), (1, 6)).items():
+        shown = value if key == "jobs" else f"{value:.1f}"
+        assert re.search(rf"^{key} +{shown}$", said, re.MULTILINE)
+    errors = pd.read_csv(ERRORS)["sum"]
+    assert f"{errors.min():.2f} to {errors.max():.2f} times" in said
+    assert "no GPU has been measured" in said
+
+
+def test_a_study_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["cost", "papper"])
+    with pytest.raises(SystemExit, match="no study 'papper'"):
+        cost.main()
+
+
+def test_committed_tables_are_those_of_the_committed_runs():
+    runs = measured_runs()
+    expected = {"rates": fit_rates(runs), "errors": errors_left_out(runs)}
+    pd.testing.assert_frame_equal(
+        expected["rates"].round(6), read_rates().drop(columns="safety_factor"), atol=1e-5
+    )
+    pd.testing.assert_frame_equal(expected["errors"].round(2), pd.read_csv(ERRORS), atol=0.011)
+    pd.testing.assert_frame_equal(hours(read_rates()).round(1), pd.read_csv(HOURS), atol=0.11)
+    assert read_rates()["safety_factor"].iloc[0] >= expected["errors"]["sum"].max().round(6)

@@ -1,0 +1,276 @@
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.conftest import tiny_study
+from ubc_lib.losses import joint_loss
+from ubc_lib.models import MODELS, build_model
+from ubc_lib.system.errors import InputError
+from ubc_lib.training.device import cpu_threads
+from ubc_lib.training.fast.cpu_layers import use_cpu_layers
+from ubc_lib.training.loop import Examples, batches, epoch_order, fit
+
+
+def examples(count: int, size: int = 32, kind: torch.dtype = torch.float32) -> Examples:
+    """Images of bright squares: small ones negative, large ones positive."""
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(count, 1, size, size))
+    masks = np.zeros((count, 1, size, size), bool)
+    target = np.arange(count) % 2
+    for index in range(count):
+        side = 8 + 12 * target[index]
+        masks[index, 0, 6 : 6 + side, 6 : 6 + side] = True
+    images += 2 * masks
+    images = torch.as_tensor(images, dtype=kind)
+    return Examples(images, torch.as_tensor(masks), torch.as_tensor(target))
+
+
+def on_gpu(cpu: Examples) -> Examples:
+    return Examples(cpu.images.cuda(), cpu.masks.cuda(), cpu.target.cuda())
+
+
+def needs_gpu(test):
+    skip = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+    return pytest.mark.gpu(skip(test))
+
+
+def plain_losses(model, train, study, order) -> list[float]:
+    """What everybody would write: the reference that `fit` must agree with."""
+    model.train()
+    # Adam's first steps follow the sign of a gradient: in another rounding it trains otherwise.
+    optimizer = torch.optim.Adam(model.parameters(), lr=study.learning_rate, fused=True)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, study.decay_every, study.decay)
+    means = []
+    for epoch in range(1, study.epochs + 1):
+        total = 0.0
+        for rows in order(epoch).split(study.batch_size):
+            optimizer.zero_grad()
+            output = model(train.images[rows])
+            loss, _, _ = joint_loss(output, train.target[rows], train.masks[rows], study.alpha)
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(rows)
+        schedule.step()
+        means.append(total / len(train))
+    return means
+
+
+def assert_fit_agrees_with_a_plain_loop(ours: nn.Module, theirs: nn.Module, kind: torch.dtype):
+    settings = {"epochs": 7, "decay_every": 2, "evaluate_every": 7, "batch_size": 8}
+    study = tiny_study(**settings)
+    train, test = (examples(count, size=64, kind=kind) for count in (20, 2))
+    with cpu_threads(1):  # batches of 8, 8 and 4: 21 steps
+        done = fit(ours.to(kind), train, test, study, seed=3)
+        order = partial(epoch_order, train, 3)
+        expected = plain_losses(theirs.to(kind), train, study, order)
+    assert [row["loss"] for row in done.history] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_fit_gives_the_losses_of_a_plain_loop_with_partial_batches(model):
+    theirs = use_cpu_layers(build_model(model, 0)).to(memory_format=torch.channels_last)
+    assert_fit_agrees_with_a_plain_loop(build_model(model, 0), theirs, torch.float32)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_but_for_rounding_they_are_those_of_the_layers_of_torch(model):
+    # In fp32 they are not even where torch's own layers have their channels in another order.
+    theirs = build_model(model, 0)
+    assert_fit_agrees_with_a_plain_loop(build_model(model, 0), theirs, torch.float64)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_one_batch_is_overfitted(model):
+    study = tiny_study(epochs=25, learning_rate=1e-3, evaluate_every=25, decay=1.0)
+    train = examples(4)
+    done = fit(build_model(model, 0), train, train, study, seed=0)
+    assert done.history[-1]["cross_entropy"] < 0.05
+    assert done.history[-1]["accuracy"] == 1
+
+
+def test_the_decoder_learns_the_mask():
+    study = tiny_study(epochs=64, learning_rate=1e-3, evaluate_every=64, decay=1.0)
+    train = examples(4)
+    done = fit(build_model("ubc_resnet34", 0), train, train, study, seed=0)
+    assert done.history[-1]["soft_dice_loss"] < 0.1
+
+
+def test_rate_falls_by_a_tenth_every_five_epochs():
+    study = tiny_study(epochs=11, evaluate_every=11)
+    done = fit(build_model("resnet34", 0), examples(2), examples(2), study, seed=0)
+    rates = [row["learning_rate"] for row in done.history]
+    assert rates == pytest.approx([2e-5] * 5 + [1.8e-5] * 5 + [1.62e-5])
+
+
+def test_test_images_are_evaluated_at_the_interval_and_at_the_end():
+    study = tiny_study(epochs=5, evaluate_every=2)
+    done = fit(build_model("resnet34", 0), examples(2), examples(2), study, seed=0)
+    assert list(done.predictions) == [2, 4, 5]
+
+
+def test_a_last_batch_of_one_joins_the_one_before():
+    assert [len(part) for part in batches(torch.arange(9), 4)] == [4, 5]
+    assert [len(part) for part in batches(torch.arange(10), 4)] == [4, 4, 2]
+    study = tiny_study(epochs=1)
+    done = fit(build_model("resnet34", 0), examples(5), examples(2), study, seed=0)
+    assert np.isfinite(done.history[0]["loss"])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_same_seed_gives_the_same_bits(precision):
+    study = tiny_study(epochs=2, precision=precision)
+    one, other = (
+        fit(build_model("ubc_resnet34", 0), examples(6), examples(4), study, seed=1)
+        for _ in range(2)
+    )
+    assert [row["loss"] for row in one.history] == [row["loss"] for row in other.history]
+    assert (one.predictions[2].probability == other.predictions[2].probability).all()
+
+
+def test_another_seed_gives_another_order_and_other_losses():
+    study = tiny_study(epochs=1)
+    one, other = (
+        fit(build_model("resnet34", 0), examples(8), examples(2), study, seed=seed)
+        for seed in (0, 1)
+    )
+    assert one.history[0]["loss"] != other.history[0]["loss"]
+
+
+def test_stop_at_plateau_ends_after_five_evaluations_with_the_same_metric():
+    changed = {"epochs": 20, "learning_rate": 1e-9, "plateau_window": 2}
+    full = tiny_study(**changed)
+    short = tiny_study(**changed, stop_at_plateau=True)
+    long_run, short_run = (
+        fit(build_model("resnet34", 0), examples(4), examples(4), study, seed=0)
+        for study in (full, short)
+    )
+    assert short_run.plateau(short) == long_run.plateau(full) == 4
+    assert len(short_run.history) == 8
+    for epoch in range(4, 9):
+        one, other = long_run.predictions[epoch], short_run.predictions[epoch]
+        assert (one.probability == other.probability).all()
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("model", MODELS)
+def test_a_killed_run_resumes_as_if_nothing_had_happened(tmp_path, model, precision):
+    study = tiny_study(epochs=4, precision=precision)
+    whole = fit(build_model(model, 0), examples(6), examples(4), study, seed=0)
+
+    trained = []
+
+    def kill(images):
+        trained.append(images)
+        if len(trained) == 4:  # the first call is the resumption, then epochs 1, 2, 3
+            raise Killed
+
+    options = {"checkpoint": tmp_path / "run.pt", "identity": "x", "checkpoint_seconds": 0}
+    with pytest.raises(Killed):
+        fit(build_model(model, 0), examples(6), examples(4), study, 0, on_epoch=kill, **options)
+    resumed = fit(build_model(model, 99), examples(6), examples(4), study, seed=0, **options)
+
+    def losses(done):
+        return [row["loss"] for row in done.history]
+
+    assert losses(resumed) == losses(whole)
+    for epoch in range(1, 5):
+        one, other = whole.predictions[epoch], resumed.predictions[epoch]
+        assert (one.probability == other.probability).all()
+        assert one.dice() == other.dice() or model == "resnet34"
+
+
+def test_a_checkpoint_of_another_run_is_not_used(tmp_path):
+    study = tiny_study(epochs=1)
+    options = {"checkpoint": tmp_path / "run.pt", "checkpoint_seconds": 0}
+    train = examples(4)
+    fit(build_model("resnet34", 0), train, train, study, 0, identity="one", **options)
+    expected = fit(build_model("resnet34", 1), train, train, study, 0)
+    found = fit(build_model("resnet34", 1), train, train, study, 0, identity="other", **options)
+    assert found.history[0]["loss"] == expected.history[0]["loss"]
+
+
+def resume(checkpoint):
+    train, test = examples(2), examples(2)
+    return fit(build_model("resnet34", 0), train, test, tiny_study(), 0, checkpoint=checkpoint)
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    (tmp_path / "run.pt").write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"run\.pt is damaged.*Delete it"):
+        resume(tmp_path / "run.pt")
+
+
+def test_a_checkpoint_cannot_run_code(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "owned"), "w"))
+
+    torch.save({"identity": Evil()}, tmp_path / "run.pt")
+    with pytest.raises(InputError, match="damaged"):
+        resume(tmp_path / "run.pt")
+    assert not (tmp_path / "owned").exists()
+
+
+def test_a_loss_that_is_no_number_ends_training_in_that_epoch():
+    train = examples(2)
+    train.images[0] = torch.nan
+    done = fit(build_model("resnet34", 0), train, examples(2), tiny_study(), 0)
+    assert done.diverged_epoch == len(done.history) == 1
+    assert not done.predictions
+
+
+@needs_gpu
+@pytest.mark.parametrize("model", MODELS)
+def test_a_gpu_learns_the_same_batch(model):
+    study = tiny_study(epochs=25, learning_rate=1e-3, evaluate_every=25, decay=1.0, device="cuda")
+    train = on_gpu(examples(4))
+    done = fit(build_model(model, 0), train, train, study, seed=0)
+    assert done.history[-1]["accuracy"] == 1
+
+
+@needs_gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("model", MODELS)
+def test_graphs_give_the_losses_of_single_kernels(model, precision):
+    study = tiny_study(epochs=5, decay_every=2, batch_size=8, precision=precision, device="cuda")
+    train, test = on_gpu(examples(20, size=64)), on_gpu(examples(4, size=64))
+    losses = [
+        [row["loss"] for row in fit(build_model(model, 0), train, test, study, 3, graphs=g).history]
+        for g in (True, False)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+@needs_gpu
+def test_same_seed_gives_the_same_bits_on_a_gpu():
+    study = tiny_study(epochs=5, device="cuda")
+    train, test = on_gpu(examples(6)), on_gpu(examples(4))
+    one, other = (fit(build_model("ubc_resnet34", 0), train, test, study, 1) for _ in range(2))
+    assert [row["loss"] for row in one.history] == [row["loss"] for row in other.history]
+    assert (one.predictions[5].probability == other.predictions[5].probability).all()
+
+
+@needs_gpu
+def test_a_killed_run_resumes_on_a_gpu(tmp_path):
+    study = tiny_study(epochs=6, decay_every=2, device="cuda")
+    train, test = on_gpu(examples(6)), on_gpu(examples(4))
+    whole = fit(build_model("ubc_resnet34", 0), train, test, study, 0)
+
+    calls = iter(range(3))
+    options = {"checkpoint": tmp_path / "run.pt", "checkpoint_seconds": 0}
+    with pytest.raises(StopIteration):
+        fit(
+            build_model("ubc_resnet34", 0),
+            *(train, test, study, 0),
+            on_epoch=lambda images: next(calls),
+            **options,
+        )
+    resumed = fit(build_model("ubc_resnet34", 9), train, test, study, 0, **options)
+    assert [row["loss"] for row in resumed.history] == [row["loss"] for row in whole.history]

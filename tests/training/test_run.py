@@ -1,0 +1,218 @@
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import tiny_study, write_tree
+from ubc_lib.data.slices import load_slices
+from ubc_lib.data.split import draw_split
+from ubc_lib.results.runs import load_runs, read_record
+from ubc_lib.results.tables import accuracy_by_images, run_overview
+from ubc_lib.study import ROOT, record_path
+from ubc_lib.system import files
+from ubc_lib.system.errors import InputError
+from ubc_lib.training import run
+from ubc_lib.training.run import train_across_sizes, train_run
+from ubc_lib.training.weights import load_weights, weights_path
+
+VARIES = ("seconds", "date")
+
+
+def without_time(value):
+    """A record without what differs from one time to the next."""
+    if isinstance(value, dict):
+        return {k: without_time(v) for k, v in value.items() if k not in (*VARIES, "checksum")}
+    return value
+
+
+@pytest.fixture
+def record(study) -> dict:
+    return train_run(study, load_slices(study), "ubc_resnet34", 2, seed=0)
+
+
+def test_a_record_says_where_it_comes_from(record, study):
+    assert record["run"] == {
+        "study": "tiny",
+        "model": "ubc_resnet34",
+        "images_per_class": 2,
+        "seed": 0,
+    }
+    assert record["settings"]["epochs"] == study.epochs
+    assert record["fingerprint"] == load_slices(study).fingerprint
+    assert {"commit", "date", "device", "precision", "packages"} <= set(record["provenance"])
+    assert record["seeds"] == {"split": 0, "subset": 0, "initialisation": 0}
+
+
+def test_the_reported_metric_is_the_mean_of_the_reported_evaluations(record):
+    assert record["evaluations"]["epoch"] == [1, 2, 3]
+    assert record["result"]["accuracy"] == pytest.approx(np.mean(record["evaluations"]["accuracy"]))
+    assert record["result"]["dice"] == pytest.approx(np.mean(record["evaluations"]["dice"]))
+    assert np.mean(record["predictions"]["correct"]) == pytest.approx(record["result"]["accuracy"])
+
+
+def test_every_test_slice_has_its_prediction(record, study):
+    table = load_slices(study).table
+    test = table.iloc[draw_split(table, study, 0).test]
+    assert record["predictions"]["patient"] == test["patient"].tolist()
+    assert record["result"]["n_test"] == len(test) == 8
+
+
+def test_training_rows_are_of_no_test_patient(record, study):
+    table = load_slices(study).table
+    trained = set(table["patient"].iloc[record["training_rows"]])
+    assert not trained & set(record["predictions"]["patient"])
+
+
+def test_the_baseline_counts_no_mask_pixels_and_has_no_dice(study):
+    record = train_run(study, load_slices(study), "resnet34", 2, seed=0)
+    assert record["result"]["train_mask_pixels"] == 0
+    assert record["result"]["dice"] is None
+
+
+def test_same_seed_gives_the_same_record(tmp_path):
+    tree = write_tree(tmp_path / "tree")
+    one, other = (
+        train_run(study, load_slices(study), "ubc_resnet34", 2, seed=0)
+        for study in (tiny_study(tree, name="tiny"), tiny_study(tree, name="again"))
+    )
+    one["run"]["study"] = one["settings"]["name"] = "again"
+    assert without_time(one)["history"].pop("seconds", None) is None
+    assert without_time(one) == without_time(other)
+
+
+def test_a_finished_run_is_not_trained_again(record, study, monkeypatch):
+    monkeypatch.setattr(run, "fit", None)
+    assert train_run(study, load_slices(study), "ubc_resnet34", 2, seed=0) == record
+
+
+def test_a_checkpoint_is_gone_when_the_record_is_there(record, study):
+    assert not list((study.run_folder / "checkpoints").glob("*.pt"))
+
+
+def test_each_size_gives_one_printed_line(study, capsys):
+    tables = train_across_sizes(study, "resnet34", 0)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == [
+        f"resnet34 seed 0, {size} images per class" for size in study.images_per_class
+    ]
+    assert tables.runs["images_per_class"].tolist() == [1, 2, 4]
+
+
+def test_weights_of_the_largest_run_are_kept_and_answer_as_in_the_record(tree):
+    study = tiny_study(tree, images_per_class=(2, 4), epochs=1)
+    train_across_sizes(study, "resnet34", 0)
+    slices = load_slices(study)
+    predictions = load_runs(study).predictions.query("images_per_class == 4")
+    rows = draw_split(slices.table, study, 0).test
+    images = torch.as_tensor(slices.images[rows]).unsqueeze(1)
+    with torch.inference_mode():
+        logits = load_weights(study, "resnet34")(images).logits
+    found = logits.softmax(dim=1)[:, 1].numpy()
+    assert found == pytest.approx(predictions["probability"].to_numpy(), abs=1e-3)
+    assert load_weights(study, "ubc_resnet34") is None
+
+
+def test_other_settings_under_the_same_name_are_refused_and_named(record, tree):
+    changed = tiny_study(tree, epochs=4)
+    with pytest.raises(InputError, match=r"made differently \(epochs: 3 -> 4\).*new name"):
+        train_run(changed, load_slices(changed), "ubc_resnet34", 2, seed=0)
+
+
+def test_other_data_under_the_same_name_are_refused_and_both_named(record, study, tree):
+    (study.run_folder / "slices.npz").unlink()
+    patient = tree / "HGG" / "BraTS19_SITE0_H0_1" / "BraTS19_SITE0_H0_1_flair.nii.gz"
+    other = tree / "HGG" / "BraTS19_SITE1_H1_1" / "BraTS19_SITE1_H1_1_flair.nii.gz"
+    other.replace(patient)
+    other.write_bytes(patient.read_bytes())
+    slices = load_slices(study)
+    with pytest.raises(InputError, match=f"{record['fingerprint']} -> {slices.fingerprint}"):
+        train_run(study, slices, "ubc_resnet34", 2, seed=0)
+
+
+def test_more_sizes_and_seeds_may_join_a_study(record, tree):
+    wider = tiny_study(tree, images_per_class=(1, 2, 3), seeds=(0, 1))
+    assert train_run(wider, load_slices(wider), "ubc_resnet34", 2, seed=0) == record
+
+
+def test_a_full_disk_ends_the_run_with_a_message_and_keeps_earlier_records(
+    record, study, monkeypatch
+):
+    def no_space(dir, prefix, suffix):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.tempfile, "mkstemp", no_space)
+    path = record_path(study, "ubc_resnet34", 1, 0)
+    with pytest.raises(InputError, match=rf"{path.name} could not be written \(No space left"):
+        train_run(study, load_slices(study), "ubc_resnet34", 1, seed=0)
+    assert not path.exists()
+    assert read_record(record_path(study, "ubc_resnet34", 2, 0)) == record
+
+
+def test_a_record_is_strict_json(record, study):
+    text = record_path(study, "ubc_resnet34", 2, 0).read_text()
+    json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
+def test_weights_are_written_for_the_first_seed_alone(tree):
+    study = tiny_study(tree, images_per_class=(1,), epochs=1, seeds=(0, 1))
+    train_across_sizes(study, "resnet34", 1)
+    assert not weights_path(study, "resnet34").exists()
+
+
+def test_a_run_that_diverges_has_a_record_that_says_so_and_the_others_go_on(
+    study, monkeypatch, capsys
+):
+    def fit_or_diverge(network, train, test, study, seed, **options):
+        if len(train) == 2 * 2:
+            train.images[:] = torch.nan
+        return fit(network, train, test, study, seed, **options)
+
+    fit = run.fit
+    monkeypatch.setattr(run, "fit", fit_or_diverge)
+    tables = train_across_sizes(study, "resnet34", 0)
+    assert tables.runs["diverged_epoch"].fillna(0).tolist() == [0, 1, 0]
+    assert tables.runs["accuracy"].notna().tolist() == [True, False, True]
+    assert set(tables.predictions["images_per_class"]) == {1, 4}
+    assert tables.history.query("images_per_class == 2")["loss"].isna().tolist() == [True]
+    assert "ceased to be a number in epoch 1" in capsys.readouterr().out
+    overview = run_overview(study, load_runs(study).runs).set_index(["model", "images_per_class"])
+    assert overview.loc["resnet34", "diverged"].tolist() == [0, 1, 0]
+    assert accuracy_by_images(tables.runs)["seeds"].tolist() == [1, 0, 1]
+
+
+@pytest.mark.slow
+def test_a_run_killed_in_the_middle_of_an_epoch_resumes_to_the_same_record(tmp_path, data):
+    tree = write_tree(tmp_path / "tree")
+    study = tiny_study(tree, epochs=40, evaluate_every=10)
+    whole = train_run(
+        tiny_study(tree, epochs=40, evaluate_every=10, name="whole"),
+        load_slices(study),
+        "resnet34",
+        2,
+        seed=0,
+    )
+    script = (
+        "from pathlib import Path; from ubc_lib.training import loop, run; "
+        "from tests.conftest import tiny_study; from ubc_lib.data.slices import load_slices; "
+        "run.fit.__kwdefaults__['checkpoint_seconds'] = 0.0; "
+        f"study = tiny_study(Path({str(tree)!r}), epochs=40, evaluate_every=10); "
+        "run.train_run(study, load_slices(study), 'resnet34', 2, 0)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT)
+    checkpoint = study.run_folder / "checkpoints" / "resnet34-n002-seed0.pt"
+    while not checkpoint.exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    time.sleep(0.3)
+    process.kill()
+    process.wait()
+    assert checkpoint.exists()
+    resumed = train_run(study, load_slices(study), "resnet34", 2, seed=0)
+    for record in (whole, resumed):
+        record["run"]["study"] = record["settings"]["name"] = "same"
+        record["history"].pop("seconds")
+    assert without_time(resumed) == without_time(whole)

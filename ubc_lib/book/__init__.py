@@ -1,0 +1,1 @@
+"""The book: notebooks run, pages made from templates, widgets, publishing."""

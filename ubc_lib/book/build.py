@@ -1,0 +1,117 @@
+"""Builds the book of one study, or of all committed results, strictly and whole.
+
+Use: python -m ubc_lib.book.build [study] [--pdf]
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import yaml
+
+from ubc_lib.book.pdf import print_page
+from ubc_lib.book.quotes import PDF, is_phantom
+from ubc_lib.book.stage import stage
+from ubc_lib.results.summary import read_summary, summary_lines
+from ubc_lib.study import ROOT, data_folder
+from ubc_lib.system.errors import InputError
+
+
+def build(study: str | None = None, root: Path = ROOT, printable: bool = False) -> Path:
+    """Build the book strictly and return its first page, `_build/html/index.html`.
+
+    The book appears whole or not at all: it is built beside the one that stands, then moved.
+    printable: whether the first page offers all pages as one PDF.
+    Raises InputError when there are no results, when a page is refused, or when a PDF cannot be
+    printed here.
+    """
+    contents = stage(study_folders(study), root / "book")
+    install_scripts(root / "book")
+    target = root / "_build" / "html"
+    target.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix="book-") as name:
+        workshop = Path(name)
+        (workshop / "toc.yml").write_text(yaml.safe_dump(contents, sort_keys=False), "utf-8")
+        if printable:
+            page = _pages("singlehtml", root, workshop) / "index.html"
+            print_page(page, root / "book" / PDF)
+        pages = _pages("html", root, workshop)
+        if target.exists():
+            target.rename(workshop / "before")
+        pages.rename(target)
+    return target / "index.html"
+
+
+def _pages(builder: str, root: Path, workshop: Path) -> Path:
+    """Run Jupyter Book with one of its builders and return the folder of its pages."""
+    arguments = ["build", "book", "--builder", builder, "--toc", workshop / "toc.yml"]
+    arguments += ["--config", "_config.yml", "--path-output", workshop]
+    arguments += ["-W", "--keep-going", "--all", "--quiet"]
+    command = [Path(sys.executable).with_name("jupyter-book"), *arguments]
+    # Its standard output names a folder that is about to be moved.
+    if subprocess.run(command, cwd=root, check=False, stdout=subprocess.DEVNULL).returncode:
+        raise InputError("The book could not be built: see above. An earlier book is intact.")
+    return workshop / "_build" / builder
+
+
+def study_folders(study: str | None = None) -> list[Path]:
+    """Folders of the results to show: of one run here, or of every committed result by name.
+
+    Raises InputError when there is nothing to show.
+    """
+    if study:
+        folders = [data_folder() / "runs" / study]
+    else:
+        folders = sorted((data_folder() / "results").glob("*/"))
+    folders = [folder for folder in folders if (folder / "summary.json").is_file()]
+    if not folders:
+        what, target = (f"study {study!r} has", f" STUDY={study}") if study else ("there are", "")
+        raise InputError(f"The book has nothing to show: {what} no results. Run make study{target}")
+    return folders
+
+
+def install_scripts(book: Path) -> None:
+    """Fetch the scripts that pages bring along, at the versions of `package-lock.json`.
+
+    Without npm, or with its registry out of reach, the book is built without them and says so.
+    """
+    lock, installed = book / "package-lock.json", book / "node_modules" / ".package-lock.json"
+    if installed.is_file() and installed.stat().st_mtime >= lock.stat().st_mtime:
+        return
+    npm = shutil.which("npm", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    # Node.js otherwise trusts its own list of certificates only, which fails behind some proxies.
+    environment = os.environ | {"NODE_USE_SYSTEM_CA": "1"}
+    if not npm or subprocess.run(command, cwd=book, check=False, env=environment).returncode:
+        print(
+            "npm could not fetch the scripts of the book: equations will show as TeX, and the "
+            "explorers will stand still.",
+            file=sys.stderr,
+        )
+
+
+def main() -> None:
+    """Build the book of one study, or of all committed results, and say what is in it."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("study", nargs="?", help="a study in data/runs; all results by default")
+    parser.add_argument("--pdf", action="store_true", help="offer all pages as one PDF as well")
+    arguments = parser.parse_args()
+    study = arguments.study
+    try:
+        page = build(study, printable=arguments.pdf)
+        summaries = [read_summary(folder) for folder in study_folders(study)]
+        for summary in summaries:
+            print(*summary_lines(summary), sep="\n")
+        print(f"The book is at {page}")
+        if study and not all(map(is_phantom, summaries)):
+            print("It shows pictures of patients, named as in the cohort: do not pass it on.")
+    except InputError as error:
+        sys.exit(f"Error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""Copies a study's results, without pictures of real patients, to where they are committed."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+
+from ubc_lib.book import readme
+from ubc_lib.book.quotes import WITHHELD
+from ubc_lib.book.widget_state import forget_unshown_widgets
+from ubc_lib.figures.curves import accuracy_against_images
+from ubc_lib.figures.style import use_book_style
+from ubc_lib.results.runs import PUBLISHED_RECORDS, load_runs, publish_records, write_table
+from ubc_lib.results.summary import read_summary
+from ubc_lib.study import ROOT, Study
+from ubc_lib.system.errors import InputError
+from ubc_lib.system.files import atomic_path
+
+PATIENT_IMAGES = "patient-images"
+
+
+def publish(study: Study) -> Path:
+    """Write the records, settings, summary, tables and executed notebooks; returns the folder.
+
+    For real patients the outputs of cells tagged `patient-images` are left out. Of a study that is
+    part of another only records and settings are written, since it has no pages.
+    Raises InputError where the study has not been run to its end.
+    """
+    source, target = study.run_folder, study.results_folder
+    loaded = load_runs(study)
+    if study.part_of:
+        _publish_runs(study, loaded.runs)
+        return target
+    needed = [source / "summary.json", *sorted((source / "tables").glob("*.csv"))]
+    notebooks = sorted((source / "notebooks").glob("0[1-6]*.ipynb"))
+    if not needed[0].is_file() or not notebooks:
+        raise InputError(f"{source} is not complete. Run: make study STUDY={study.name}")
+    _publish_runs(study, loaded.runs)
+    for path in needed:
+        with atomic_path(target / path.relative_to(source)) as temporary:
+            shutil.copyfile(path, temporary)
+    dummy = read_summary(source)["dummy"]["accuracy"]
+    with atomic_path(target / "figure_6.svg") as temporary:
+        accuracy_against_images(loaded.runs, dummy).savefig(
+            temporary, format="svg", metadata={"Date": None}
+        )
+    for path in notebooks:
+        notebook = nbformat.read(path, as_version=4)
+        forget_machine(notebook)
+        if not study.shareable:
+            withhold_patient_images(notebook)
+        with atomic_path(target / "notebooks" / path.name) as temporary:
+            nbformat.write(notebook, temporary)
+    return target
+
+
+def _publish_runs(study: Study, runs: pd.DataFrame) -> None:
+    target = study.results_folder
+    publish_records(study, target / PUBLISHED_RECORDS)
+    write_table(target / "runs.csv", runs)
+    with atomic_path(target / "study.yaml") as temporary:
+        temporary.write_text(study.to_yaml(), encoding="utf-8")
+
+
+def forget_machine(notebook: nbformat.NotebookNode) -> None:
+    """Take out, in place, what a notebook says of this machine: paths, and the cohort's folder."""
+    notebook.metadata.pop("papermill", None)
+    for cell in notebook.cells:
+        cell.metadata.pop("papermill", None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            lines = cell.source.splitlines()
+            cell.source = "\n".join(line for line in lines if not line.startswith("cohort_root"))
+        for output in cell.get("outputs", []):
+            if output.output_type == "stream":  # a warning names the file that it comes from
+                output.text = output.text.replace(f"{ROOT}/", "")
+
+
+def withhold_patient_images(notebook: nbformat.NotebookNode) -> None:
+    """Replace, in place, the outputs of cells tagged `patient-images` by a sentence.
+
+    The saved state of their widgets goes too, since it holds the pictures that they show.
+    """
+    for cell in notebook.cells:
+        if PATIENT_IMAGES in cell.metadata.get("tags", []):
+            text = nbformat.v4.new_output("display_data", {"text/markdown": WITHHELD})
+            cell.outputs = [text]
+    forget_unshown_widgets(notebook)
+
+
+if __name__ == "__main__":
+    try:
+        use_book_style()
+        print(publish(Study.load(*sys.argv[1:])))
+        readme.update()
+    except InputError as error:
+        sys.exit(str(error))

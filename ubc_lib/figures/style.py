@@ -1,0 +1,68 @@
+"""One look for the whole book: names, colours and fonts."""
+
+import seaborn as sns
+from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+from ubc_lib.system.errors import InputError
+
+# Okabe & Ito's colours, told apart with every common colour blindness; dark enough for white.
+MODEL_COLOURS = {"resnet34": "#D55E00", "ubc_resnet34": "#0072B2"}
+CLASS_COLOURS = {1: "#AA4499", 0: "#117733"}
+LESION_COLOUR = "#FFB000"
+RESPONSE_COLOURS = "magma"
+RESPONSE_OPACITY = 0.7  # over a slice, where a response is 1
+NEUTRAL = "#595959"
+
+MODEL_LABELS = {"resnet34": "ResNet34", "ubc_resnet34": "UBC-ResNet34"}
+
+# Inches. Shown in a column 350 CSS pixels wide, text of 11 points is still 10 pixels high.
+WIDTH = 5.4
+
+
+def use_book_style() -> None:
+    """Set the book's fonts and lines, and SVG as the format of figures in a notebook.
+
+    The background stays white in dark mode too, so that every colour keeps its contrast.
+    """
+    sns.set_theme(
+        context="paper",
+        style="ticks",
+        rc={
+            "axes.grid": True,
+            "axes.labelsize": 11,
+            "axes.spines.right": False,
+            "axes.spines.top": False,
+            "axes.titlesize": 11,
+            "figure.dpi": 100,
+            "figure.facecolor": "white",
+            "figure.figsize": (WIDTH, 3.8),
+            "font.family": "DejaVu Sans",
+            "font.size": 11,
+            "grid.color": "#E4E4E4",
+            "legend.fontsize": 10,
+            "legend.frameon": False,
+            "savefig.bbox": "tight",
+            # Fixed, so that the same numbers give the same file.
+            "svg.hashsalt": "ubc",
+            "xtick.labelsize": 10,
+            "ytick.labelsize": 10,
+        },
+    )
+    set_matplotlib_formats("svg", metadata={"Date": None})
+
+
+def model_label(model: str) -> str:
+    """The name of a model as the paper prints it; InputError for a model it does not have."""
+    if model not in MODEL_LABELS:
+        raise InputError(f"Unknown model {model!r}. Allowed: {', '.join(MODEL_LABELS)}.")
+    return MODEL_LABELS[model]
+
+
+def literal(name: str) -> str:
+    """A name from a cohort as a text of a figure, in which a dollar begins no formula."""
+    return name.replace("$", r"\$")
+
+
+def sequence_colours(n: int) -> list[tuple[float, float, float]]:
+    """n colours for an ordered quantity such as the number of images, light (few) to dark."""
+    return sns.color_palette("crest", n)

@@ -1,0 +1,1 @@
+"""The synthetic cohort: anatomy, growth of a lesion, scanner."""

@@ -1,0 +1,1 @@
+"""How sure a result is, and what may be said of it."""

@@ -1,0 +1,168 @@
+"""How many labelled images a mask saves: learning curves, and where they are level."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import curve_fit
+
+from ubc_lib.results.runs import whole_curves
+from ubc_lib.statistics.resampling import percentiles
+from ubc_lib.statistics.variance import DIFFERENCE, accuracy_by_seed
+from ubc_lib.study import MODEL_NAMES
+from ubc_lib.system.seeds import generator
+
+REPLICATES = 500
+# a, b and c of the curve: an accuracy, a loss of accuracy, and how fast it goes.
+BOUNDS = ([0.0, 0.0, 0.01], [1.0, 1.0, 3.0])
+START = (0.8, 0.3, 0.5)
+BASELINE, BOOSTED = MODEL_NAMES
+
+
+@dataclass(frozen=True)
+class LearningCurves:
+    """Fitted curves accuracy(n) = a − b n^(−c) by model.
+
+    sizes: images per class that the study trained on, ascending. fitted: (3,), the parameters a, b
+    and c for the means over seeds. replicates: (replicates, 3), for seeds drawn with replacement,
+    the same in both models; no rows unless four sizes have several seeds. A model with fewer than
+    four sizes is absent.
+    """
+
+    sizes: np.ndarray
+    fitted: dict[str, np.ndarray]
+    replicates: dict[str, np.ndarray]
+
+
+def learning_curve(images: np.ndarray, a: float, b: float, c: float) -> np.ndarray:
+    """Accuracy after `images` per class: it rises towards a, where b, c ≥ 0."""
+    return a - b * np.power(images, -c)
+
+
+def fit_learning_curves(
+    runs: pd.DataFrame, replicates: int = REPLICATES, seed: int = 0
+) -> LearningCurves:
+    """Fit a learning curve to each model, weighted by its seeds, and again to resampled seeds.
+
+    Least squares within 0 ≤ a, b ≤ 1 and 0.01 ≤ c ≤ 3, so that no curve falls. Fitted are the
+    seeds of `whole_curves`; they are drawn among those that have the same runs, so that every draw
+    has all sizes. runs: see `Runs.runs`; InputError where `check_runs` refuses them.
+
+    Source: Cortes et al., Learning curves: asymptotic values and rate of convergence, NIPS 6
+    (1993); Mukherjee et al., J. Comput. Biol. 10 (2003) 119–142.
+    """
+    wide = accuracy_by_seed(whole_curves(runs)).drop(columns=DIFFERENCE, errors="ignore")
+    seeds = wide.index.unique("seed")
+    drawn = _seeds_drawn(wide, replicates, generator(seed, "bootstrap"))
+    # Few seeds give few different draws, and a fit takes milliseconds.
+    different, draw = np.unique(np.sort(drawn, axis=1), axis=0, return_inverse=True)
+    fitted, refitted = {}, {}
+    for model in wide.columns:
+        by_seed = wide[model].unstack("images_per_class").reindex(seeds).dropna(axis=1, how="all")
+        if by_seed.shape[1] <= len(START):
+            continue
+        sizes, values = by_seed.columns.to_numpy(float), by_seed.to_numpy()
+        fitted[model] = _fit(sizes, values, START)
+        refitted[model] = np.empty((0, len(START)))
+        if (by_seed.count() > 1).sum() > len(START):
+            again = [_fit(sizes, values[rows], fitted[model]) for rows in different]
+            refitted[model] = np.array(again)[draw]
+    return LearningCurves(np.sort(runs["images_per_class"].unique()), fitted, refitted)
+
+
+def curve_table(curves: LearningCurves) -> pd.DataFrame:
+    """Columns model, limit (the accuracy a for ever more images), low, high (95 %), b, c."""
+    rows = []
+    for model, (a, b, c) in curves.fitted.items():
+        low, high = _interval(curves.replicates[model][:, 0])
+        rows.append({"model": model, "limit": a, "low": low, "high": high, "b": b, "c": c})
+    return pd.DataFrame(rows, columns=["model", "limit", "low", "high", "b", "c"])
+
+
+def curve_band(curves: LearningCurves, model: str, images: np.ndarray) -> pd.DataFrame:
+    """The fitted curve of a model at `images` per class: columns accuracy, low, high (95 %)."""
+    again = [learning_curve(images, *parameters) for parameters in curves.replicates[model]]
+    nothing = np.full((2, len(images)), np.nan)
+    low, high = np.quantile(again, [0.025, 0.975], axis=0) if again else nothing
+    fitted = learning_curve(images, *curves.fitted[model])
+    return pd.DataFrame({"accuracy": fitted, "low": low, "high": high})
+
+
+def images_saved(curves: LearningCurves) -> pd.DataFrame:
+    """How many times the images ResNet34 needs for the accuracy that UBC-ResNet34 reaches.
+
+    One row per size of the study; columns images_per_class, accuracy (UBC-ResNet34, fitted),
+    resnet34_images (per class, for that accuracy), ratio (above 1: UBC-ResNet34 saves images),
+    ratio_low, ratio_high (95 %), not_below, not_above. Curves are only compared within the sizes
+    that were trained: where ResNet34 needs more than the largest the ratio is NaN and not_below
+    says what it is at least; where it needs fewer than the smallest, not_above says what it is at
+    most. An end of the interval that lies beyond is NaN. No rows unless both models have a curve.
+    """
+    columns = ["images_per_class", "accuracy", "resnet34_images", "ratio", "ratio_low"]
+    columns += ["ratio_high", "not_below", "not_above"]
+    if set(curves.fitted) != set(MODEL_NAMES):
+        return pd.DataFrame(columns=columns)
+    sizes = curves.sizes.astype(float)
+    needed = _needed(curves.fitted[BASELINE], curves.fitted[BOOSTED], sizes)
+    pairs = zip(curves.replicates[BASELINE], curves.replicates[BOOSTED], strict=True)
+    again = [_needed(baseline, boosted, sizes) for baseline, boosted in pairs]
+    # There is nothing between a number and a size that is never reached.
+    quantiles = {"q": [0.025, 0.975], "axis": 0, "method": "nearest"}
+    low, high = np.quantile(again, **quantiles) if again else np.full((2, len(sizes)), np.nan)
+    return pd.DataFrame(
+        {
+            "images_per_class": curves.sizes,
+            "accuracy": learning_curve(sizes, *curves.fitted[BOOSTED]),
+            "resnet34_images": _measured(needed),
+            "ratio": _measured(needed) / sizes,
+            "ratio_low": _measured(low) / sizes,
+            "ratio_high": _measured(high) / sizes,
+            "not_below": np.where(needed == np.inf, sizes[-1] / sizes, np.nan),
+            "not_above": np.where(needed == 0, sizes[0] / sizes, np.nan),
+        }
+    )
+
+
+def _seeds_drawn(wide: pd.DataFrame, replicates: int, rng: np.random.Generator) -> np.ndarray:
+    """Places of seeds, (replicates, seeds): with replacement, among seeds with the same runs."""
+    there = wide.notna().unstack("images_per_class", fill_value=False)
+    there = there.reindex(wide.index.unique("seed"))
+    groups = [np.array(places) for places in there.groupby(list(there)).indices.values()]
+    return np.hstack(
+        [group[rng.integers(len(group), size=(replicates, len(group)))] for group in groups]
+    )
+
+
+def _fit(sizes: np.ndarray, values: np.ndarray, start) -> np.ndarray:
+    """Parameters for values (seeds, sizes), of which some may be NaN."""
+    counts = np.isfinite(values).sum(axis=0)
+    there = counts > 0
+    means = np.nansum(values, axis=0)[there] / counts[there]
+    lowest, highest = map(np.array, BOUNDS)
+    return curve_fit(
+        learning_curve,
+        sizes[there],
+        means,
+        p0=np.clip(start, lowest + 1e-6, highest - 1e-6),
+        sigma=1 / np.sqrt(counts[there]),
+        bounds=(lowest, highest),
+    )[0]
+
+
+def _needed(baseline: np.ndarray, boosted: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Images that the baseline needs; inf beyond the largest size, 0 below the smallest."""
+    a, b, c = baseline
+    missing = a - learning_curve(sizes, *boosted)
+    with np.errstate(divide="ignore", over="ignore"):
+        needed = np.where(missing > 0, np.power(b / np.maximum(missing, 1e-12), 1 / c), np.inf)
+    needed[needed > sizes[-1] * (1 + 1e-9)] = np.inf
+    needed[needed < sizes[0] * (1 - 1e-9)] = 0
+    return needed
+
+
+def _measured(needed: np.ndarray) -> np.ndarray:
+    return np.where((needed > 0) & np.isfinite(needed), needed, np.nan)
+
+
+def _interval(values: np.ndarray) -> tuple[float, float]:
+    return percentiles(values) if len(values) else (float("nan"), float("nan"))

@@ -1,0 +1,1 @@
+"""Nothing of the field: files, progress, seeds, errors, signals."""

@@ -1,0 +1,1 @@
+"""One run, from slices to a record."""

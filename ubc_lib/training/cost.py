@@ -1,0 +1,132 @@
+"""What a study costs: time and memory of its jobs, from rates fitted to measured runs.
+
+A job is one model and one seed across all subset sizes. Only runs on a CPU have been measured, one
+thread each; for a GPU the same numbers are a generous upper estimate.
+
+Use: python -m ubc_lib.training.cost STUDY [SETTINGS] [--machines N ...]
+"""
+
+import argparse
+import math
+import sys
+from functools import cache
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import nnls
+
+from ubc_lib.study import ROOT, Study
+from ubc_lib.system.errors import InputError
+
+RATES = ROOT / "data" / "cost" / "rates.csv"
+ERRORS = RATES.with_name("errors.csv")
+MACHINES = (1, 4, 16, 64)
+WORK = ["steps", "trained_megapixels", "tested_megapixels"]
+STARTUP_MINUTES = 5  # of a job: environment, notebook and slices, also from a slow shared folder
+
+
+def work(
+    images_per_class, epochs, batch_size: int, image_size: int, n_test, evaluate_every: int
+) -> pd.DataFrame:
+    """What the time of runs grows with: optimiser steps, and pixels trained on and tested on.
+
+    Numbers or columns of equal length in, one row per run and the columns of `WORK` out.
+    """
+    images, epochs = 2 * np.asarray(images_per_class), np.asarray(epochs)
+    tested, megapixels = (epochs // evaluate_every) * np.asarray(n_test), image_size**2 / 1e6
+    return pd.DataFrame(
+        {
+            "steps": epochs * -(-images // batch_size),
+            "trained_megapixels": epochs * images * megapixels,
+            "tested_megapixels": tested * megapixels,
+        }
+    )
+
+
+def fit_rates(runs: pd.DataFrame) -> pd.DataFrame:
+    """Seconds per unit of `WORK` for each model, by least squares of the relative error.
+
+    runs: columns of `WORK`, model and seconds, one row per measured run. Rates are not negative.
+    """
+    rows = []
+    for model, measured in runs.groupby("model"):
+        relative = measured[WORK].div(measured["seconds"], axis=0)
+        rates, _ = nnls(relative.to_numpy(), [1.0] * len(relative))
+        rows.append({"model": model, **dict(zip(WORK, rates, strict=True))})
+    return pd.DataFrame(rows)
+
+
+def predict_seconds(rates: pd.DataFrame, runs: pd.DataFrame) -> pd.Series:
+    """Seconds that runs should take. runs: columns of `WORK` and model; rates: see `fit_rates`."""
+    per_unit = rates.set_index("model").loc[runs["model"], WORK].to_numpy()
+    return (runs[WORK] * per_unit).sum(axis=1)
+
+
+def job_seconds(study: Study, model: str, sizes: tuple[int, ...], rates: pd.DataFrame) -> float:
+    """Expected seconds of a job that trains every epoch of these sizes on one CPU thread."""
+    n_test = study.patients_per_class * study.slices_per_patient
+    protocol = study.epochs, study.batch_size, study.image_size, n_test, study.evaluate_every
+    runs = work(sizes, *protocol).assign(model=model)
+    return float(predict_seconds(rates, runs).sum())
+
+
+@cache
+def job_minutes(study: Study, model: str, sizes: tuple[int, ...]) -> int:
+    """Minutes to ask a cluster for, with the safety factor that measured runs call for."""
+    rates = read_rates()
+    factor = float(rates["safety_factor"].max())
+    return math.ceil(STARTUP_MINUTES + factor * job_seconds(study, model, sizes, rates) / 60)
+
+
+def study_hours(study: Study, rates: pd.DataFrame, machines: tuple[int, ...] = MACHINES) -> dict:
+    """Expected hours of a study on so many CPU cores, each with a job of its own.
+
+    Keys: jobs (their number), "longest job" and, for each N of `machines`, "N at once".
+    """
+    jobs = [
+        job_seconds(study, model, study.sizes_of(seed), rates) / 3600
+        for model in study.models
+        for seed in study.all_seeds
+    ]
+    at_once = {f"{n} at once": _makespan(jobs, n) for n in machines}
+    return {"jobs": len(jobs), "longest job": max(jobs), **at_once}
+
+
+def _makespan(jobs: list[float], machines: int) -> float:
+    """When the last job ends, longest first, each on the machine that is free first."""
+    busy = np.zeros(machines)
+    for duration in sorted(jobs, reverse=True):
+        busy[busy.argmin()] += duration
+    return float(busy.max())
+
+
+def read_rates() -> pd.DataFrame:
+    """The committed rates, see `fit_rates`, with the safety factor in a column of its own."""
+    return pd.read_csv(RATES)
+
+
+def main() -> None:
+    """Print the hours that a study should take, and how wrong that may be."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("study", help="a study of studies/")
+    parser.add_argument("settings", nargs="?", default="", help='"seeds=[1,2] image_size=128"')
+    parser.add_argument("--machines", nargs="+", type=int, default=MACHINES, help="jobs at once")
+    arguments = parser.parse_args()
+    if min(arguments.machines) < 1:
+        parser.error("--machines must be 1 or more")
+    try:
+        study = Study.load(arguments.study, arguments.settings)
+    except InputError as error:
+        sys.exit(f"Error: {error}")
+    for key, value in study_hours(study, read_rates(), tuple(arguments.machines)).items():
+        print(f"{key:<12} {value if key == 'jobs' else format(value, '.1f')}")
+    ratios = pd.read_csv(ERRORS)["sum"]
+    print(
+        "Hours, if every epoch is trained, with one CPU core for each job; no GPU has been "
+        f"measured. Runs that the rates were not fitted to took {ratios.min():.2f} to "
+        f"{ratios.max():.2f} times as long as predicted."
+    )
+
+
+if __name__ == "__main__":
+    main()

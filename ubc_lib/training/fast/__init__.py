@@ -1,0 +1,1 @@
+"""Whatever makes training faster and changes nothing but rounding."""

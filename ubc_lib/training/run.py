@@ -1,0 +1,207 @@
+"""Trains the runs of a study: one model and one seed across all subset sizes, each recorded."""
+
+import hashlib
+import json
+import math
+
+import numpy as np
+import pandas as pd
+
+from ubc_lib.data.slices import Slices, load_slices
+from ubc_lib.data.split import draw_split, draw_subset
+from ubc_lib.models import build_model, parameter_count
+from ubc_lib.results.plateau import reported_epochs
+from ubc_lib.results.runs import (
+    Runs,
+    check_record,
+    computing_settings,
+    read_record,
+    tidy,
+    write_record,
+)
+from ubc_lib.study import Study, record_path, run_name
+from ubc_lib.system.errors import InputError
+from ubc_lib.system.files import locked
+from ubc_lib.system.progress import progress_bar
+from ubc_lib.system.seeds import torch_seed
+from ubc_lib.system.signals import DeviceLostError, device_loss_named, stopping_on_sigterm
+from ubc_lib.training.device import choose_device, choose_precision, cpu_threads, memory_advice
+from ubc_lib.training.loop import Examples, Progress, fit
+from ubc_lib.training.provenance import provenance
+from ubc_lib.training.weights import save_weights, weights_path
+
+
+def train_across_sizes(study: Study, model: str, seed: int) -> Runs:
+    """Train `model` on every subset size of the study, print one line per run, return their tables.
+
+    Finished runs are read, not repeated; an interrupted one goes on from its checkpoint. SIGTERM
+    ends it after a checkpoint; where a GPU fails the other sizes are still tried. Both raise
+    InputError in the end.
+    """
+    slices = load_slices(study)
+    sizes = study.sizes_of(seed)
+    total = sum(2 * size * study.epochs for size in sizes)
+    records, lost = [], []
+    label = f"{model} seed {seed}"
+    with stopping_on_sigterm(), progress_bar(total=total, unit="image", label=label) as bar:
+        for size in sizes:
+            before = bar.n
+            try:
+                records.append(train_run(study, slices, model, size, seed, on_epoch=bar.update))
+                print(_line(records[-1]))
+            except DeviceLostError as error:
+                lost.append(error)
+                print(error)
+            bar.update(2 * size * study.epochs - (bar.n - before))
+    if lost:
+        raise InputError(f"{len(lost)} of {len(sizes)} runs ended early. {lost[-1]}")
+    return tidy(records)
+
+
+def train_run(
+    study: Study,
+    slices: Slices,
+    model: str,
+    images_per_class: int,
+    seed: int,
+    on_epoch=lambda n: None,
+) -> dict:
+    """The record of one run, trained now unless it is there already.
+
+    Of two processes that want the same run, one trains and the other waits for the record.
+    """
+    path = record_path(study, model, images_per_class, seed)
+    checkpoint = study.run_folder / "checkpoints" / f"{path.stem}.pt"
+    lock = locked(checkpoint.with_suffix(".lock"))
+    with lock, cpu_threads(study.threads), device_loss_named(path.stem):
+        if not path.is_file():
+            record, network = _train(
+                study, slices, model, images_per_class, seed, checkpoint, on_epoch
+            )
+            keep = weights_path(study, model)
+            if keep.stem == path.stem and not record["result"]["diverged_epoch"]:
+                save_weights(network, keep)
+            write_record(path, record)
+            checkpoint.unlink(missing_ok=True)
+    record = read_record(path)
+    check_record(record, study, slices.fingerprint, path)
+    return record
+
+
+@memory_advice()
+def _train(study, slices, model, images_per_class, seed, checkpoint, on_epoch):
+    device = choose_device(study.device)
+    seeds = study.drawn_by(seed)
+    split = draw_split(slices.table, study, seed)
+    subset = draw_subset(slices.table, split.train, images_per_class, seeds["subset"])
+    network = build_model(model, torch_seed(seeds["initialisation"], "initialisation"))
+    settings = computing_settings(study)
+    wanted = [settings, slices.fingerprint, run_name(model, images_per_class, seed), device.type]
+    done = fit(
+        network,
+        Examples.of(slices, subset, device),
+        Examples.of(slices, split.test, device),
+        study,
+        seeds["initialisation"],
+        checkpoint=checkpoint,
+        identity=hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest(),
+        on_epoch=on_epoch,
+    )
+    test = slices.table.iloc[split.test]
+    sees_masks = hasattr(network, "decoder")
+    result, evaluations, predictions = _evaluate(done, study, test)
+    record = {
+        "run": {
+            "study": study.name,
+            "model": model,
+            "images_per_class": images_per_class,
+            "seed": seed,
+        },
+        "settings": settings,
+        "seeds": seeds,
+        "fingerprint": slices.fingerprint,
+        "provenance": provenance(device, choose_precision(study.precision, device)),
+        "training_rows": subset.tolist(),
+        "result": {
+            **result,
+            "parameters": parameter_count(network),
+            "train_labels": images_per_class,
+            "train_mask_pixels": int(slices.masks[subset].sum()) if sees_masks else 0,
+        },
+        "evaluations": evaluations,
+        "history": _columns(pd.DataFrame(done.history)),
+        "predictions": predictions,
+    }
+    return record, network
+
+
+def _evaluate(done: Progress, study: Study, test: pd.DataFrame) -> tuple[dict, dict, dict]:
+    """The reported metric, and the columns of `Runs.evaluations` and `Runs.predictions`.
+
+    A run that diverged has no metric and no predictions.
+    """
+    target = test["target"].to_numpy()
+    evaluations = pd.DataFrame(
+        [
+            {
+                "epoch": epoch,
+                "accuracy": prediction.accuracy(target),
+                "cross_entropy": prediction.cross_entropy.mean(),
+                "dice": prediction.dice(),
+                "dice_per_image": prediction.dice_per_image().mean(),
+            }
+            for epoch, prediction in done.predictions.items()
+        ],
+        columns=["epoch", "accuracy", "cross_entropy", "dice", "dice_per_image"],
+    )
+    answered = test[["patient", "slice_index", "label", "target"]]
+    if done.diverged_epoch:
+        plateau, epochs = None, []
+        predictions = answered.iloc[:0].assign(probability=0.0, correct=0.0, dice=0.0)
+    else:
+        plateau = done.plateau(study)
+        epochs = reported_epochs(list(done.predictions), plateau)
+        averaged = [done.predictions[epoch] for epoch in epochs]
+        predictions = answered.assign(
+            probability=np.mean([one.probability for one in averaged], axis=0),
+            correct=np.mean([one.correct(target) for one in averaged], axis=0),
+            dice=np.mean([one.dice_per_image() for one in averaged], axis=0),
+        )
+    means = evaluations.loc[evaluations["epoch"].isin(epochs)].mean()
+    result = {
+        **{key: _plain(means[key]) for key in ("accuracy", "dice", "dice_per_image")},
+        "n_test": len(test),
+        "plateau_epoch": plateau,
+        "plateau_reached": plateau is not None and epochs[0] >= plateau,
+        "diverged_epoch": done.diverged_epoch,
+        "epochs_run": len(done.history),
+        "seconds": sum(row["seconds"] for row in done.history),
+    }
+    return result, _columns(evaluations), _columns(predictions)
+
+
+def _columns(table: pd.DataFrame) -> dict[str, list]:
+    return {name: [_plain(value) for value in table[name].tolist()] for name in table}
+
+
+def _plain(value):
+    """A value as JSON has it: NaN and infinity, which JSON lacks, become null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _line(record: dict) -> str:
+    run, result = record["run"], record["result"]
+    name = f"{run['model']} seed {run['seed']}, {run['images_per_class']} images per class"
+    if result.get("diverged_epoch"):
+        return (
+            f"{name}: the loss ceased to be a number in epoch {result['diverged_epoch']}; "
+            "no accuracy. Lower learning_rate, or set precision=fp32."
+        )
+    dice = "" if result["dice"] is None else f", Dice {result['dice']:.2f}"
+    plateau = (
+        f"plateau at epoch {result['plateau_epoch']}" if result["plateau_reached"] else "no plateau"
+    )
+    return (
+        f"{name}: accuracy {result['accuracy']:.3f}{dice}, {plateau}, "
+        f"{result['epochs_run']} epochs, {result['seconds']:.0f} s"
+    )

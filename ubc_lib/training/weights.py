@@ -1,0 +1,44 @@
+"""The weights of trained networks, kept for the pages that show their responses."""
+
+from pathlib import Path
+
+from safetensors.torch import load_file, save
+from torch import nn
+
+from ubc_lib.models import build_model
+from ubc_lib.study import Study, run_name
+from ubc_lib.system.errors import InputError
+from ubc_lib.system.files import atomic_path
+
+
+def weights_path(study: Study, model: str) -> Path:
+    """Where the weights of a model's largest run of the first seed are kept."""
+    name = run_name(model, max(study.images_per_class), study.seeds[0])
+    return study.run_folder / "weights" / f"{name}.safetensors"
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    """Keep a trained network's weights."""
+    weights = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(save(weights))
+
+
+def load_weights(study: Study, model: str) -> nn.Module | None:
+    """The trained network of a model's largest run of the first seed; None where none is kept.
+
+    Raises InputError where the file is damaged, or of another network.
+    """
+    path = weights_path(study, model)
+    if not path.is_file():
+        return None
+    network = build_model(model, seed=0)
+    try:
+        network.load_state_dict(load_file(path))
+    except Exception as error:  # whatever a parser makes of damaged bytes
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"The weights {path} are damaged ({reason}). Delete them; pages then show no responses "
+            "until the record beside them is deleted, too, and its run repeated."
+        ) from error
+    return network.eval()
