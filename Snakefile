@@ -5,10 +5,11 @@ import os
 import sys
 
 from ubc_lib.data.readers import cohort_state
-from ubc_lib.training.cost import job_minutes
+from ubc_lib.training.cost import job_minutes, memory_mb
 from ubc_lib.system.errors import InputError
 from ubc_lib.data.slices import made_from
-from ubc_lib.study import Study, parts_of, record_path
+from ubc_lib.results.record import record_path
+from ubc_lib.study import Study, parts_of
 
 # An empty value on the command line arrives as None.
 STUDY, SETTINGS = config.get("study") or "quick", config.get("settings") or ""
@@ -95,7 +96,7 @@ rule train:
         NOTEBOOKS / "03_train-{model}-seed{seed}.ipynb",
     threads: study.threads
     resources:
-        mem_mb=study.memory_mb,
+        mem_mb=memory_mb(study),
         gpu=int(NEEDS_GPU),
         # Two minutes before its limit SLURM tells training to write a checkpoint and leave.
         slurm_extra="--signal=TERM@120",

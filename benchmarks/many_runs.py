@@ -21,11 +21,12 @@ import pandas as pd
 
 from tests.records import made_record
 from ubc_lib.figures.curves import accuracy_against_dice, accuracy_against_images
-from ubc_lib.results.runs import load_runs, write_record
+from ubc_lib.results.record import record_path, write_record
+from ubc_lib.results.runs import load_runs
 from ubc_lib.results.summary import summarise
 from ubc_lib.results.tables import accuracy_by_images, missing_runs, run_overview, table_3
 from ubc_lib.statistics.comparison import compare_models
-from ubc_lib.study import ROOT, Study, record_path
+from ubc_lib.study import ROOT, Study
 
 RESULTS = Path(__file__).with_suffix(".csv")
 EPOCHS, EVALUATED = 200, 40

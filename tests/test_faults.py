@@ -18,10 +18,12 @@ import pytest
 from tests.conftest import tiny_study
 from tests.training.test_run import without_time
 from ubc_lib.data import slices
-from ubc_lib.data.readers import read_brats, read_cohort
+from ubc_lib.data.brats import read_brats
+from ubc_lib.data.readers import read_cohort
 from ubc_lib.data.slices import load_slices, make_slices
-from ubc_lib.results.runs import load_runs, read_record
-from ubc_lib.study import ROOT, Study, record_path
+from ubc_lib.results.record import read_record, record_path
+from ubc_lib.results.runs import load_runs
+from ubc_lib.study import ROOT, Study
 from ubc_lib.system.errors import InputError
 from ubc_lib.training import run
 from ubc_lib.training.run import train_across_sizes, train_run

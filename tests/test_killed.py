@@ -15,8 +15,8 @@ from torch import nn
 from tests.conftest import tiny_study, write_tree
 from ubc_lib.data.slices import load_slices
 from ubc_lib.models import Output
-from ubc_lib.results.runs import read_record
-from ubc_lib.study import Study, record_path
+from ubc_lib.results.record import read_record, record_path
+from ubc_lib.study import Study
 from ubc_lib.training import run
 
 KILLS = 10

@@ -18,7 +18,7 @@ from tests.conftest import brain, lesion, tiny_study, write_nifti
 from tests.result_samples import some_slices
 from ubc_lib.book.widgets import slice_explorer
 from ubc_lib.book.wording import membership, show
-from ubc_lib.data.readers import read_manifest
+from ubc_lib.data.manifest import read_manifest
 from ubc_lib.data.volumes import read_volume
 from ubc_lib.figures.curves import lesion_areas
 from ubc_lib.figures.slices import response_grid, slice_grid

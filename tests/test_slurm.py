@@ -12,8 +12,9 @@ import pytest
 from tests import slurm
 from tests.conftest import write_tree
 from tests.training.test_run import without_time
-from ubc_lib.results.runs import read_record
+from ubc_lib.results.record import read_record
 from ubc_lib.study import ROOT, Study
+from ubc_lib.training.cost import memory_mb
 from ubc_lib.training.run import train_across_sizes
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
@@ -103,7 +104,7 @@ def test_a_study_gives_the_same_records_as_locally(cluster, local):
     assert len(expected) == len(jobs) == 2 * 3
     for job in jobs:
         assert re.fullmatch("gres[:/]gpu:1", job["TresPerJob"])
-        assert job["MinMemoryNode"] == f"{study.memory_mb}M"
+        assert job["MinMemoryNode"] == f"{memory_mb(study)}M"
     assert "slurm_extra=--signal=TERM@120" in log
 
 

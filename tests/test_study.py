@@ -5,7 +5,7 @@ import yaml
 from pydantic import ValidationError
 
 from tests.conftest import tiny_study
-from ubc_lib.results.runs import computing_settings
+from ubc_lib.results.record import computing_settings
 from ubc_lib.study import ROOT, Study, parts_of, study_names
 from ubc_lib.system.errors import InputError
 

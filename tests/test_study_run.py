@@ -11,9 +11,10 @@ import nbformat
 import pytest
 
 from tests.conftest import brain, write_nifti, write_tree
-from ubc_lib.results.runs import load_runs, read_record
+from ubc_lib.results.record import read_record, record_path
+from ubc_lib.results.runs import load_runs
 from ubc_lib.results.summary import read_summary
-from ubc_lib.study import ROOT, Study, record_path
+from ubc_lib.study import ROOT, Study
 
 pytestmark = pytest.mark.slow
 

@@ -1,4 +1,8 @@
-"""The two networks that are compared, with one output type, and their tables of parameters."""
+"""Networks by name, with one output type, and their tables of parameters.
+
+A network is a class that takes no arguments and whose `forward` turns images, float (n, 1, H, W)
+with H and W multiples of 32, into an `Output`; `draws_masks` says whether it has mask logits.
+"""
 
 from typing import NamedTuple
 
@@ -9,8 +13,8 @@ from segmentation_models_pytorch.base import ClassificationHead
 from segmentation_models_pytorch.encoders import get_encoder
 from torch import Tensor, nn
 
-from ubc_lib.study import MODEL_NAMES, unknown_name
-from ubc_lib.system.errors import InputError
+from ubc_lib.study import PAPER_LABELS, Study
+from ubc_lib.system.errors import InputError, unknown_name
 
 CLASSES = 2
 DECODER_CHANNELS = (256, 128, 64, 32, 16)
@@ -25,6 +29,8 @@ class Output(NamedTuple):
 
 class ResNet34(nn.Module):
     """The baseline: a ResNet34 encoder for one input channel, average pooling, one linear layer."""
+
+    draws_masks = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,6 +51,8 @@ class UbcResNet34(ResNet34):
     weights, which are the baseline's.
     """
 
+    draws_masks = True
+
     def __init__(self) -> None:
         super().__init__()
         unet = smp.Unet("resnet34", encoder_weights=None, decoder_channels=DECODER_CHANNELS)
@@ -58,19 +66,33 @@ class UbcResNet34(ResNet34):
         return Output(self.classification_head(features[-1]), mask_logits)
 
 
-MODELS: dict[str, type[nn.Module]] = dict(zip(MODEL_NAMES, (ResNet34, UbcResNet34), strict=True))
+NETWORKS: dict[str, type[nn.Module]] = dict(zip(PAPER_LABELS, (ResNet34, UbcResNet34), strict=True))
 
 
-def build_model(name: str, seed: int) -> nn.Module:
+def network_class(name: str) -> type[nn.Module]:
+    """The class of a network; InputError for an unknown name."""
+    if name not in NETWORKS:
+        raise InputError(unknown_name("network", name, NETWORKS, "ubc_lib.models"))
+    return NETWORKS[name]
+
+
+def check_networks(study: Study) -> None:
+    """Raise InputError where a model of the study names a network that does not exist."""
+    for name, entry in study.models.items():
+        if entry.network not in NETWORKS:
+            where = f"model {name!r} of study {study.name}"
+            raise InputError(unknown_name("network", entry.network, NETWORKS, where))
+
+
+def build_model(network: str, seed: int) -> nn.Module:
     """A randomly initialised network; one seed gives both models the same encoder and classifier.
 
     Raises InputError for an unknown name.
     """
-    if name not in MODELS:
-        raise InputError(unknown_name("model", name, MODELS, "build_model"))
+    made = network_class(network)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return MODELS[name]()
+        return made()
 
 
 def parameter_count(module: nn.Module) -> int:
@@ -79,23 +101,13 @@ def parameter_count(module: nn.Module) -> int:
 
 
 @torch.no_grad()
-def parameter_table(name: str, image_size: int = 224) -> pd.DataFrame:
-    """Parts of a model with what they give and hold, as the paper's Tables 1 and 2.
+def parameter_table(network: str, image_size: int = 224) -> pd.DataFrame:
+    """Parts of a network with what they give and hold, as the paper's Tables 1 and 2.
 
     One row per part, in the order of the forward pass: part, output ("64x112x112"), parameters.
     """
-    model = build_model(name, seed=0).eval()
-    parts = {
-        "encoder stem": [model.encoder.conv1, model.encoder.bn1],
-        **{f"encoder level {k}": [getattr(model.encoder, f"layer{k}")] for k in range(1, 5)},
-    }
-    if hasattr(model, "decoder"):
-        blocks = enumerate(model.decoder.blocks, start=1)
-        parts |= {f"decoder level {k}": [block] for k, block in blocks}
-        parts["segmentation head"] = [model.segmentation_head]
-    parts["classifier"] = [model.classification_head]
-
-    shapes = {}
+    model = build_model(network, seed=0).eval()
+    parts, shapes = _parts(model), {}
     for part, modules in parts.items():
         modules[-1].register_forward_hook(
             lambda _module, _inputs, output, part=part: shapes.update({part: output.shape[1:]})
@@ -108,3 +120,35 @@ def parameter_table(name: str, image_size: int = 224) -> pd.DataFrame:
             "parameters": [sum(map(parameter_count, modules)) for modules in parts.values()],
         }
     )
+
+
+def skip_connections(network: str) -> dict[str, str]:
+    """Which encoder part each decoder level also takes in; levels without one are left out.
+
+    A level has a skip connection where it takes in more channels than the level below gives.
+    """
+    model = build_model(network, seed=0)
+    if not isinstance(model, UbcResNet34):
+        return {}
+    finer = [*(f"encoder level {k}" for k in (3, 2, 1)), "encoder stem", "image"]
+    below, skips = model.encoder.out_channels[-1], {}
+    for k, (block, part) in enumerate(zip(model.decoder.blocks, finer, strict=True), start=1):
+        if block.conv1[0].in_channels > below:
+            skips[f"decoder level {k}"] = part
+        below = block.conv2[0].out_channels
+    return skips
+
+
+def _parts(model: nn.Module) -> dict[str, list[nn.Module]]:
+    """Modules by the name of the part that they make; of an unknown network its children."""
+    if not isinstance(model, ResNet34):
+        return {name.replace("_", " "): [child] for name, child in model.named_children()}
+    parts = {
+        "encoder stem": [model.encoder.conv1, model.encoder.bn1],
+        **{f"encoder level {k}": [getattr(model.encoder, f"layer{k}")] for k in range(1, 5)},
+    }
+    if isinstance(model, UbcResNet34):
+        blocks = enumerate(model.decoder.blocks, start=1)
+        parts |= {f"decoder level {k}": [block] for k, block in blocks}
+        parts["segmentation head"] = [model.segmentation_head]
+    return parts | {"classifier": [model.classification_head]}

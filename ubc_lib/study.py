@@ -1,25 +1,32 @@
 """One study: every setting that a result depends on, checked and frozen."""
 
-import difflib
-import hashlib
 import os
-import re
-import reprlib
-import shlex
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    field_serializer,
+    model_validator,
+)
 
-from ubc_lib.system.errors import InputError
+from ubc_lib.system.errors import InputError, unknown_name
+from ubc_lib.system.settings import derived_name, explain, parse_settings, read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDIES = ROOT / "studies"
-MODEL_NAMES = ("resnet34", "ubc_resnet34")
+SYNTHETIC = "phantom"  # the cohort that is made, not read
+# The networks of the paper, as it prints their names.
+PAPER_LABELS = {"resnet34": "ResNet34", "ubc_resnet34": "UBC-ResNet34"}
 LARGEST_SEED = 2**32 - 1
 
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 
 
 def data_folder() -> Path:
@@ -27,7 +34,51 @@ def data_folder() -> Path:
     return Path(os.environ.get("UBC_DATA", ROOT / "data"))
 
 
-class Study(BaseModel):
+class Protocol(BaseModel):
+    """How a model is trained: a study sets it for all its models, an entry of `models` for one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: PositiveInt = 200
+    batch_size: Annotated[int, Field(ge=2)] = 50
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-5
+    decay: Annotated[float, Field(gt=0, le=1)] = 0.9
+    decay_every: PositiveInt = 5
+    alpha: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+    evaluate_every: PositiveInt = 5
+    plateau_window: PositiveInt = 10
+    plateau_tolerance: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    stop_at_plateau: bool = False
+
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+
+class Model(Protocol):
+    """An entry of `models`: a network, with what of the protocol is its own (the fields set).
+
+    network: a name of `ubc_lib.models.NETWORKS`, the entry's own where none is given. label: what
+    readers see. against: the model that it is compared with, where that is not the baseline.
+    """
+
+    network: Name
+    label: Annotated[str, Field(min_length=1, max_length=40)]
+    against: str | None = None
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """What of the protocol is this model's own."""
+        return self.model_dump(include=Protocol.model_fields.keys() & self.model_fields_set)
+
+
+class Pair(NamedTuple):
+    """Two models that are compared: the difference is of `model` less `against`."""
+
+    model: str
+    against: str
+
+
+class Study(Protocol):
     """The settings of one study, read from `studies/<name>.yaml`.
 
     Sizes are in pixels unless the name says otherwise; `images_per_class` counts training slices
@@ -35,16 +86,17 @@ class Study(BaseModel):
     those that `more_seeds_at` names. A run's seed draws the halves, the subset, and the first
     weights with the order of images, unless `split_seed`, `subset_seed` or `initialisation_seed`
     holds one of them fixed.
-    `volumes` says whether the cohort's files show the whole brain or boxes around lesions.
+    `models` are trained alike but for what an entry says of itself, and compared with `baseline`
+    (ResNet34 or, without it, the first). `cohort` names a reader of `ubc_lib.data.readers`;
+    `volumes` says whether its files show the whole brain or boxes around lesions. `layers: torch`
+    leaves out all that is written by hand for speed.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=120)]
     title: str
     part_of: str | None = None  # the study whose statistics show this one's runs, beside its own
 
-    cohort: Literal["phantom", "brats", "manifest"]
+    cohort: Name
     cohort_root: Path | None = None
     outside_paths: bool = False  # whether a manifest may name files outside its folder
     positive_label: str = "HGG"
@@ -63,27 +115,35 @@ class Study(BaseModel):
     split_seed: Seed | None = None
     subset_seed: Seed | None = None
     initialisation_seed: Seed | None = None
-    models: Annotated[tuple[Literal[MODEL_NAMES], ...], Field(min_length=1)] = MODEL_NAMES
+    models: Annotated[dict[Name, Model], Field(min_length=1)]
+    baseline: str
     images_per_class: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
     more_seeds: tuple[Seed, ...] = ()
     more_seeds_at: tuple[PositiveInt, ...] = ()
 
-    epochs: PositiveInt = 200
-    batch_size: Annotated[int, Field(ge=2)] = 50
-    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-5
-    decay: Annotated[float, Field(gt=0, le=1)] = 0.9
-    decay_every: PositiveInt = 5
-    alpha: Annotated[float, Field(ge=0, le=1)] = 0.5
-
-    evaluate_every: PositiveInt = 5
-    plateau_window: PositiveInt = 10
-    plateau_tolerance: Annotated[float, Field(gt=0, lt=1)] = 0.01
-    stop_at_plateau: bool = False
-
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    layers: Literal["auto", "torch"] = "auto"
     threads: PositiveInt = 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _models_and_baseline(cls, fields: dict) -> dict:
+        """What goes without saying of models: both of the paper's, networks, labels, baseline."""
+        models = fields.get("models", PAPER_LABELS)
+        names = [*models] if isinstance(models, dict | list | tuple) else []
+        if not names or not all(isinstance(name, str) for name in names):
+            raise ValueError(f"models must name one or more models, got {models!r}")
+        if len(set(names)) < len(names):
+            raise ValueError(f"models names a value twice: {names}")
+        given = models if isinstance(models, dict) and models is not PAPER_LABELS else {}
+        entries = {name: _with_defaults(name, given.get(name)) for name in names}
+        baseline = [*(name for name in PAPER_LABELS if name in names), *names][0]
+        return {"baseline": baseline} | fields | {"models": entries}
+
+    @field_serializer("models")
+    def _plain_models(self, models: dict[str, Model]) -> dict:
+        return {name: entry.model_dump(exclude_unset=True) for name, entry in models.items()}
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -94,12 +154,20 @@ class Study(BaseModel):
                 f"half holds {largest} per class ({self.patients_per_class} patients per class, "
                 f"half of them, {self.slices_per_patient} slices each)"
             )
-        for field in ("models", "images_per_class", "seeds", "more_seeds", "more_seeds_at"):
+        for field in ("images_per_class", "seeds", "more_seeds", "more_seeds_at"):
             values = getattr(self, field)
             if len(set(values)) < len(values):
                 raise ValueError(f"{field} names a value twice: {list(values)}")
         if self.more_seeds and not self.more_seeds_at:
             raise ValueError("more_seeds need more_seeds_at, the images_per_class to train them on")
+        if "dummy" in self.models:
+            raise ValueError("dummy is the name of the classifier that guesses; rename the model")
+        for name, other in [("baseline", self.baseline), *self.pairs]:
+            if other not in self.models:
+                raise ValueError(
+                    f"{name} is compared with {other!r}, which is none of the models: "
+                    f"{', '.join(self.models)}"
+                )
         return self
 
     @classmethod
@@ -115,15 +183,13 @@ class Study(BaseModel):
         if not path.is_file():
             known = ", ".join(study_names())
             raise InputError(f"There is no study {name!r}. Known studies: {known}.")
-        described = _read_yaml(path) | {"name": name}
+        described = read_yaml(path) | {"name": name}
+        given = parse_settings(settings)
         plain = cls.create(described, source=str(path)).model_dump(mode="json")
-        changed = {
-            key: value
-            for key, value in parse_settings(settings).items()
-            if key not in plain or plain[key] != value
-        }
+        asked = cls.create(described | given, source=f"study {name!r}").model_dump(mode="json")
+        changed = {key: value for key, value in given.items() if plain[key] != asked[key]}
         if changed and "name" not in changed:
-            changed["name"] = _derived_name(name, changed)
+            changed["name"] = derived_name(name, changed)
         elif changed.get("name") in study_names():
             raise InputError(f"name={changed['name']} is taken by studies/{changed['name']}.yaml.")
         if str(cohort_root):
@@ -139,7 +205,7 @@ class Study(BaseModel):
         try:
             return cls(**fields)
         except ValidationError as error:
-            raise InputError(f"In {source}: {_explain(error)}.") from error
+            raise InputError(f"In {source}: {explain(error)}.") from error
 
     @property
     def run_folder(self) -> Path:
@@ -150,6 +216,21 @@ class Study(BaseModel):
     def results_folder(self) -> Path:
         """Where the committed results of this study are, if there are any."""
         return data_folder() / "results" / self.name
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """Every model but the baseline, with the one that it is compared with."""
+        against = {name: entry.against or self.baseline for name, entry in self.models.items()}
+        return [Pair(*pair) for pair in against.items() if pair[0] != pair[1]]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What readers see of each model."""
+        return {name: entry.label for name, entry in self.models.items()}
+
+    def of(self, model: str) -> Self:
+        """This study with what of the protocol is the model's own."""
+        return self.model_copy(update=self.models[model].own)
 
     @property
     def all_seeds(self) -> tuple[int, ...]:
@@ -196,18 +277,9 @@ class Study(BaseModel):
         return self.view == "whole" and self.volumes == "whole"
 
     @property
-    def memory_mb(self) -> int:
-        """Upper estimate of the memory of one training process on a CPU.
-
-        Peaks measured with UBC-ResNet34 in batches of 50: 1618 MB at 64 px and 3414 MB at 224 px
-        in bf16, 5459 MB at 224 px in fp32.
-        """
-        return round(1500 + 90 * self.batch_size * (self.image_size / 224) ** 2)
-
-    @property
-    def shareable(self) -> bool:
-        """Whether pictures of its patients may be published: only of phantoms."""
-        return self.cohort == "phantom"
+    def synthetic(self) -> bool:
+        """Whether its patients are phantoms, so that anyone may see them."""
+        return self.cohort == SYNTHETIC
 
     def to_yaml(self) -> str:
         """All settings as YAML, without the path of the cohort, which is this machine's."""
@@ -215,14 +287,12 @@ class Study(BaseModel):
         return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
 
 
-def run_name(model: str, images_per_class: int, seed: int) -> str:
-    """The name of one run's files."""
-    return f"{model}-n{images_per_class:03d}-seed{seed}"
-
-
-def record_path(study: Study, model: str, images_per_class: int, seed: int) -> Path:
-    """Where the record of a run is, or will be."""
-    return study.run_folder / "records" / f"{run_name(model, images_per_class, seed)}.json"
+def _with_defaults(name: str, entry: Any) -> Any:
+    """An entry of `models` with its network and label; what is no mapping is left to be refused."""
+    if not isinstance(entry, dict | None):
+        return entry
+    label = PAPER_LABELS.get(name, name.replace("_", " "))
+    return {"network": name, "label": label} | (entry or {})
 
 
 def study_names() -> list[str]:
@@ -234,55 +304,3 @@ def parts_of(study: Study) -> list[Study]:
     """The studies of `studies/` that belong to this one."""
     others = (Study.load(name) for name in study_names())
     return [other for other in others if other.part_of == study.name]
-
-
-def parse_settings(text: str) -> dict:
-    """'epochs=5 images_per_class=[1,2]' -> {"epochs": 5, "images_per_class": [1, 2]}."""
-    try:
-        pairs = [word.partition("=") for word in shlex.split(text)]
-        settings = {key: yaml.safe_load(value) for key, sign, value in pairs if sign}
-    except Exception:  # PyYAML answers odd text with errors of every kind
-        settings, pairs = {}, [text]
-    if len(settings) < len(pairs):
-        raise InputError(
-            f"The settings {text!r} must be key=value pairs, each key once, separated by spaces, "
-            "with no spaces inside: images_per_class=[1,2] epochs=5."
-        )
-    return settings
-
-
-def unknown_name(kind: str, name: str, allowed, where: str) -> str:
-    """The message for a misspelt name: the likely one first, then all."""
-    near = difflib.get_close_matches(str(name), list(allowed), n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"Unknown {kind} {name!r} in {where}.{hint} Allowed: {', '.join(allowed)}."
-
-
-def _read_yaml(path: Path) -> dict:
-    try:
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except Exception as error:  # PyYAML answers odd text with errors of every kind
-        raise InputError(f"{path} is not readable YAML: {error}.") from error
-    if not isinstance(fields, dict):
-        raise InputError(f"{path} must hold one 'key: value' per line.")
-    return fields
-
-
-def _derived_name(name: str, changed: dict) -> str:
-    def slug(value) -> str:
-        return re.sub(r"[^A-Za-z0-9.]+", ".", str(value)).strip(".")
-
-    parts = [f"{key}_{slug(value)}" for key, value in sorted(changed.items())]
-    long = "-".join([name, *parts])
-    if len(long) <= 80:
-        return long
-    return f"{name}-{hashlib.sha256(long.encode()).hexdigest()[:8]}"
-
-
-def _explain(error: ValidationError) -> str:
-    lines = []
-    for problem in error.errors():
-        field = ".".join(map(str, problem["loc"]))
-        text = problem["msg"].removeprefix("Value error, ")
-        lines.append(f"{field}: {text}, got {reprlib.repr(problem['input'])}" if field else text)
-    return "; ".join(lines)

@@ -7,8 +7,9 @@ from tests.conftest import tiny_study
 from tests.records import made_record, record_all
 from ubc_lib.book.publish import publish
 from ubc_lib.book.restore import restore
-from ubc_lib.results.runs import LARGEST_RECORD, load_runs, read_record, write_record
-from ubc_lib.study import record_path
+from ubc_lib.results.archive import LARGEST_RECORD
+from ubc_lib.results.record import read_record, record_path, write_record
+from ubc_lib.results.runs import load_runs
 from ubc_lib.system.errors import InputError
 
 

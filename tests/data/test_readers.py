@@ -5,7 +5,9 @@ import pytest
 from PIL import Image
 
 from tests.conftest import brain, lesion, tiny_study, write_nifti, write_patient, write_tree
-from ubc_lib.data.readers import read_brats, read_cohort, read_manifest
+from ubc_lib.data.brats import read_brats
+from ubc_lib.data.manifest import read_manifest
+from ubc_lib.data.readers import read_cohort
 from ubc_lib.system.errors import InputError
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.conftest import tiny_study
-from ubc_lib.data.readers import read_brats
+from ubc_lib.data.brats import read_brats
 from ubc_lib.data.slices import make_slices
 from ubc_lib.study import ROOT
 

@@ -10,9 +10,10 @@ import torch
 from tests.conftest import tiny_study, write_tree
 from ubc_lib.data.slices import load_slices
 from ubc_lib.data.split import draw_split
-from ubc_lib.results.runs import load_runs, read_record
+from ubc_lib.results.record import read_record, record_path
+from ubc_lib.results.runs import load_runs
 from ubc_lib.results.tables import accuracy_by_images, run_overview
-from ubc_lib.study import ROOT, record_path
+from ubc_lib.study import ROOT
 from ubc_lib.system import files
 from ubc_lib.system.errors import InputError
 from ubc_lib.training import run

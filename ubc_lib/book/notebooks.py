@@ -14,8 +14,8 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from traitlets.config import Config
 
-from ubc_lib.study import LARGEST_SEED, Study, unknown_name
-from ubc_lib.system.errors import InputError
+from ubc_lib.study import LARGEST_SEED, Study
+from ubc_lib.system.errors import InputError, unknown_name
 from ubc_lib.system.files import atomic_path
 from ubc_lib.system.progress import TERMINAL
 from ubc_lib.system.signals import sigterm_forwarded

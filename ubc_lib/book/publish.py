@@ -12,7 +12,8 @@ from ubc_lib.book.quotes import WITHHELD
 from ubc_lib.book.widget_state import forget_unshown_widgets
 from ubc_lib.figures.curves import accuracy_against_images
 from ubc_lib.figures.style import use_book_style
-from ubc_lib.results.runs import PUBLISHED_RECORDS, load_runs, publish_records, write_table
+from ubc_lib.results.archive import PUBLISHED_RECORDS, publish_records
+from ubc_lib.results.runs import load_runs, write_table
 from ubc_lib.results.summary import read_summary
 from ubc_lib.study import ROOT, Study
 from ubc_lib.system.errors import InputError
@@ -49,7 +50,7 @@ def publish(study: Study) -> Path:
     for path in notebooks:
         notebook = nbformat.read(path, as_version=4)
         forget_machine(notebook)
-        if not study.shareable:
+        if not study.synthetic:
             withhold_patient_images(notebook)
         with atomic_path(target / "notebooks" / path.name) as temporary:
             nbformat.write(notebook, temporary)

@@ -5,7 +5,8 @@ Use: python -m ubc_lib.book.restore STUDY [SETTINGS]
 
 import sys
 
-from ubc_lib.results.runs import PUBLISHED_RECORDS, open_records, read_record
+from ubc_lib.results.archive import PUBLISHED_RECORDS, open_records
+from ubc_lib.results.record import read_record
 from ubc_lib.study import Study
 from ubc_lib.system.errors import InputError
 from ubc_lib.system.files import atomic_path

@@ -14,14 +14,17 @@ from joblib import Parallel, delayed
 from PIL import Image
 from scipy import ndimage
 
-from ubc_lib.data.readers import cohort_state, read_cohort
-from ubc_lib.data.volumes import BRATS_LABELS, LARGEST_SIDE, Volume, read_volume
+from ubc_lib.data.gate import check_box, check_enough_patients
+from ubc_lib.data.readers import Reader, cohort_state, read_cohort, reader_of
+from ubc_lib.data.volumes import LARGEST_SIDE, Volume, read_volume
 from ubc_lib.study import Study
 from ubc_lib.system.errors import InputError
 from ubc_lib.system.files import atomic_path, locked
 from ubc_lib.system.progress import progress_bar
 
-LARGEST_BOX_MM = 120  # a brain is longer
+# Of the table. They must stay as they are: with one more, or another name, no record of a run would
+# be known any more.
+FINGERPRINTED = ["patient", "label", "target", "site", "slice_index", "lesion_area_mm2"]
 
 # The settings that the arrays depend on; the others may change without reading volumes again.
 DATA_SETTINGS = (
@@ -92,8 +95,9 @@ def made_from(study: Study) -> str | None:
 def make_slices(study: Study) -> Slices:
     """Read every volume of the cohort and take from each patient the slices with most lesion."""
     patients = [rows for _, rows in read_cohort(study).groupby("patient", sort=True)]
+    reader = reader_of(study)
     work = Parallel(n_jobs=-1, return_as="generator")(
-        delayed(patient_slices)(rows, study) for rows in patients
+        delayed(patient_slices)(rows, study, reader) for rows in patients
     )
     made = list(progress_bar(work, total=len(patients), unit="patient", label="slices"))
     left_out = tuple(
@@ -115,23 +119,23 @@ def make_slices(study: Study) -> Slices:
     masks = np.concatenate(masks)
     table = pd.concat(tables, ignore_index=True)
     check_enough_patients(table, study, left_out)
-    return Slices(images, masks, table, left_out, _fingerprint(images, masks, table))
+    return Slices(images, masks, table, left_out, fingerprint(images, masks, table))
 
 
-def patient_slices(rows: pd.DataFrame, study: Study):
+def patient_slices(rows: pd.DataFrame, study: Study, reader: Reader | None = None):
     """Images, masks and table rows of one patient, by slice index; None with too few slices."""
-    patient = rows["patient"].iloc[0]
-    labels = None if study.cohort == "manifest" else BRATS_LABELS
+    patient, reader = rows["patient"].iloc[0], reader or reader_of(study)
     volumes = [
-        read_volume(row.image, row.mask, patient, row.channel, labels) for row in rows.itertuples()
+        read_volume(row.image, row.mask, patient, row.channel, reader.mask_labels)
+        for row in rows.itertuples()
     ]
     if len(volumes) > 1 and any(len(volume.image) > 1 for volume in volumes):
         raise InputError(
             f"Patient {patient} has {len(volumes)} images, one of them a volume; a patient is one "
             "volume or several 2-D images."
         )
-    if study.volumes == "boxes" and study.cohort == "brats":
-        _check_box(volumes[0], patient)
+    if study.volumes == "boxes" and reader.heads:
+        check_box(volumes[0], patient)
     volumes = [_prepare(volume, patient, study) for volume in volumes]
     candidates = [
         (float(area * np.prod(volume.pixel_mm)), number, index)
@@ -160,34 +164,6 @@ def patient_slices(rows: pd.DataFrame, study: Study):
         }
     )
     return images, masks, table
-
-
-def check_enough_patients(table: pd.DataFrame, study: Study, left_out: tuple[str, ...]) -> None:
-    """Raise InputError where a class has fewer patients than the study asks for."""
-    counts = table.drop_duplicates("patient")["label"].value_counts()
-    for label in sorted(counts.index):
-        if counts[label] < study.patients_per_class:
-            listed = f" ({len(left_out)} left out: {', '.join(left_out)})" if left_out else ""
-            raise InputError(
-                f"Study {study.name} asks for {study.patients_per_class} patients per class, but "
-                f"{label} has {counts[label]} with {study.slices_per_patient} lesion slices{listed}"
-                ". Lower patients_per_class."
-            )
-    if len(counts) != 2:
-        raise InputError(
-            f"Study {study.name}: all usable patients are {counts.index[0]}{left_out}."
-        )
-
-
-def _check_box(volume: Volume, patient: str) -> None:
-    """Raise InputError where a cohort of boxes around lesions holds a whole head."""
-    height, width = np.multiply(volume.image.shape[1:], volume.pixel_mm)
-    if max(height, width) > LARGEST_BOX_MM:
-        raise InputError(
-            f"Patient {patient} measures {height:.0f} x {width:.0f} mm, a whole head; the study's "
-            "`volumes: boxes` needs images cut around the lesion beforehand. Set volumes=whole, "
-            "and view=lesion to cut the boxes here."
-        )
 
 
 def _prepare(volume: Volume, patient: str, study: Study) -> Volume:
@@ -237,10 +213,14 @@ def _fit(plane: np.ndarray, study: Study) -> np.ndarray:
     return np.asarray(picture.resize(size, Image.Resampling.BILINEAR), dtype=np.float32)
 
 
-def _fingerprint(images: np.ndarray, masks: np.ndarray, table: pd.DataFrame) -> str:
+def fingerprint(images: np.ndarray, masks: np.ndarray, table: pd.DataFrame) -> str:
+    """SHA-256 of slices: records of runs are known by it, whatever else the table may hold.
+
+    Arrays and table: see `Slices`.
+    """
     digest = hashlib.sha256(images.tobytes())
     digest.update(np.packbits(masks).tobytes())
-    digest.update(table.drop(columns="lesion_fraction").to_csv(index=False).encode())
+    digest.update(table[FINGERPRINTED].to_csv(index=False).encode())
     return digest.hexdigest()
 
 

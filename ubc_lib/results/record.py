@@ -1,10 +1,30 @@
-"""What the record of a run must hold; it may come from anyone, so nothing is taken on trust."""
+"""The record of a run: what it must hold, and how it is written and read.
 
+A record may come from anyone, so nothing in it is taken on trust. It is written whole or not at
+all, and signed.
+"""
+
+import hashlib
+import json
+import zipfile
+from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ubc_lib.study import Study
 from ubc_lib.system.errors import InputError
+from ubc_lib.system.files import atomic_path
+
+# Of the records that are written now. 1: without diverged_epoch, signed sorted. 2: without network.
+FORMAT = 3
+CHECKSUM = ', "checksum": '  # ends the text of a record, which it signs
+# Settings that say which runs there are, where they run, or what people should know of them; the
+# others decide what a run computes.
+GRID_SETTINGS = {
+    *("title", "part_of", "cohort_root", "outside_paths", "volumes", "device", "layers", "threads"),
+    *("models", "baseline", "images_per_class", "seeds", "more_seeds", "more_seeds_at"),
+}
 
 Numbers = list[float | None]
 Word = Annotated[str, Field(pattern=r"^[\w.:+-]*$")]  # pages print it as it stands
@@ -46,7 +66,7 @@ class _Result(_Part):
     n_test: int
     plateau_epoch: int | None
     plateau_reached: bool
-    diverged_epoch: int | None = None
+    diverged_epoch: int | None
     epochs_run: int
     seconds: float
     parameters: int
@@ -91,6 +111,7 @@ class _Predictions(_Columns):
 class Record(_Part):
     """The parts of a record that tables and checks are made from; there may be others."""
 
+    format: Annotated[int, Field(ge=1, le=FORMAT)]
     run: _Run
     settings: dict[str, Any]
     fingerprint: str
@@ -101,14 +122,84 @@ class Record(_Part):
     predictions: _Predictions
 
 
-def check_format(record: Any, where: str) -> None:
-    """Raise InputError, naming the first wrong part, where a record is not what `run` writes."""
+def run_name(model: str, images_per_class: int, seed: int) -> str:
+    """The name of one run's files."""
+    return f"{model}-n{images_per_class:03d}-seed{seed}"
+
+
+def record_path(study: Study, model: str, images_per_class: int, seed: int) -> Path:
+    """Where the record of a run is, or will be."""
+    return study.run_folder / "records" / f"{run_name(model, images_per_class, seed)}.json"
+
+
+def computing_settings(study: Study, model: str) -> dict:
+    """The settings that decide what a run of a model computes, with the model's own."""
+    settings = study.of(model).model_dump(mode="json", exclude=GRID_SETTINGS)
+    return settings | {"network": study.models[model].network}
+
+
+def write_record(path: Path, record: dict) -> None:
+    """Write a record with its format and checksum; whatever fails, an earlier one stays whole."""
+    with atomic_path(path) as temporary:
+        text = json.dumps({"format": FORMAT} | record, allow_nan=False)
+        temporary.write_text(f'{text[:-1]}{CHECKSUM}"{_sha256(text)}"}}')
+
+
+def read_record(path: Path | zipfile.Path) -> dict:
+    """Read a record of any format as one of the present.
+
+    Raises InputError where its checksum says that it was truncated or altered, or where it is not
+    what this software writes, naming the first wrong part.
+    """
     try:
+        text = path.read_text(encoding="utf-8")
+        record = json.loads(text)
+        checksum = record.pop("checksum")
+        signed = text[: text.rindex(CHECKSUM)] + "}"
+    except Exception as error:  # whatever a parser makes of damaged text
+        raise InputError(
+            f"The record {path} is damaged ({error}). Delete it to run it again."
+        ) from error
+    # Those of format 1 were signed sorted, which takes three times as long to check.
+    if checksum != _sha256(signed) and checksum != _sha256(json.dumps(record, sort_keys=True)):
+        raise InputError(f"The record {path} was altered. Delete it to run it again.")
+    try:
+        record = _upgraded(record)
         Record.model_validate(record)
-    except (ValidationError, TypeError) as error:
+    except (ValidationError, TypeError, KeyError, AttributeError) as error:
         problem = error.errors()[0] if isinstance(error, ValidationError) else {}
         part = ".".join(map(str, problem.get("loc", ("record",))))
         raise InputError(
-            f"The record {where} is not one of this software's ({part}: "
+            f"The record {path} is not one of this software's ({part}: "
             f"{problem.get('msg', error)}). Delete it to run it again."
         ) from None
+    return record
+
+
+def check_record(record: dict, study: Study, fingerprint: str | None, path: Path) -> None:
+    """Raise InputError where a record was made with other settings or other data than asked for."""
+    # A setting that is younger than a record had its default's meaning then.
+    defaults = {key: field.default for key, field in Study.model_fields.items()}
+    old, new = defaults | record["settings"], computing_settings(study, record["run"]["model"])
+    changed = [f"{key}: {old[key]} -> {new[key]}" for key in new if old[key] != new[key]]
+    if fingerprint not in (None, record["fingerprint"]):
+        changed.append(f"fingerprint of the data: {record['fingerprint']} -> {fingerprint}")
+    if changed:
+        raise InputError(
+            f"{path} was made differently ({'; '.join(changed)}). Give the study a new name "
+            f'(SET="name=..."), or delete {path.parent} to discard its results.'
+        )
+
+
+def _upgraded(record: dict) -> dict:
+    """A record of any format as one of the present; nothing is checked."""
+    return {
+        **record,
+        "format": record.get("format", 2 if "diverged_epoch" in record["result"] else 1),
+        "settings": {"network": record["run"]["model"]} | record["settings"],
+        "result": {"diverged_epoch": None} | record["result"],
+    }
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

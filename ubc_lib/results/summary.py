@@ -1,47 +1,45 @@
 """A study in one small dictionary: what the pages, the README and the last lines of a run quote."""
 
-from __future__ import annotations
-
 import json
 import math
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ubc_lib.study import MODEL_NAMES, Study
+import pandas as pd
+
+from ubc_lib.results.paper import DUMMY
+from ubc_lib.results.runs import Runs
+from ubc_lib.study import Pair, Study
 from ubc_lib.system.errors import InputError
 from ubc_lib.system.files import atomic_path
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from ubc_lib.results.runs import Runs  # which imports torch, and pages are built without it
-
 INTERVAL = ("accuracy", "low", "high")
 ENOUGH_SEEDS = 3  # with two, an interval over seeds spans nearly everything
-COHORTS = {
-    "phantom": "synthetic phantoms",
-    "brats": "BraTS patients",
-    "manifest": "patients of a manifest",
-}
+PAPER_PAIR = Pair("ubc_resnet34", "resnet34")
 
 
-def summarise(study: Study, loaded: Runs, table: pd.DataFrame, comparison: pd.DataFrame) -> dict:
-    """The headline of a study: what the tables say of its largest size.
+def summarise(
+    study: Study, loaded: Runs, table: pd.DataFrame, comparison: pd.DataFrame, patients: str
+) -> dict:
+    """What the tables say of a study's largest size.
 
     table: see `tables.table_3`; accuracies are means over seeds, and their Wilson intervals count
-    the slices of one test half. comparison: see `comparison.compare_models`. `difference` is of the
+    the slices of one test half. comparison: see `comparison.compare_models`. A difference is of the
     seeds that both models have (None without); its interval is that over patients or, from
-    `ENOUGH_SEEDS` on, reaches as far as that or the one over seeds does. `minutes` add up all runs.
+    `ENOUGH_SEEDS` on, reaches as far as that or the one over seeds does. `headline` is the
+    comparison of the paper's two models or, without it, the first; None where there is one model.
+    `minutes` add up all runs. patients: what readers call those of this cohort.
     """
     runs, largest = loaded.runs, max(study.images_per_class)
     rows = table.set_index("model")
     newest = runs.sort_values("date").iloc[-1]
+    comparisons = [_compared(pair, comparison, largest) for pair in study.pairs]
+    of_paper = [one for one in comparisons if (one["model"], one["against"]) == PAPER_PAIR]
     return {
         "study": study.name,
         "title": study.title,
         "cohort_kind": study.cohort,
-        "cohort": _cohort(study, loaded.predictions["patient"].nunique()),
+        "synthetic": study.synthetic,
+        "cohort": _cohort(study, loaded.predictions["patient"].nunique(), patients),
         "view": study.view,
         "whole_slices": study.whole_slices,
         "image_size": study.image_size,
@@ -50,17 +48,22 @@ def summarise(study: Study, loaded: Runs, table: pd.DataFrame, comparison: pd.Da
         "n_test": int(runs["n_test"].min()),
         "runs": len(runs),
         "seeds": int(rows["seeds"].max()),
+        "labels": study.labels,
+        "baseline": study.baseline,
         "models": {
             model: {
+                "label": entry.label,
+                "network": entry.network,
                 **{key: _number(rows.at[model, key]) for key in (*INTERVAL, "dice")},
                 "parameters": int(rows.at[model, "parameters"]),
                 "seeds": int(rows.at[model, "seeds"]),
             }
-            for model in study.models
+            for model, entry in study.models.items()
             if rows.at[model, "seeds"]
         },
-        **_difference(comparison, largest),
-        "dummy": {key: _number(rows.at["dummy", key]) for key in (*INTERVAL, "dice")},
+        "comparisons": comparisons,
+        "headline": next(iter([*of_paper, *comparisons]), None),
+        "dummy": {key: _number(rows.at[DUMMY, key]) for key in (*INTERVAL, "dice")},
         "device": ", ".join(sorted(runs["device"].unique())),
         "precision": ", ".join(sorted(runs["precision"].unique())),
         "minutes": float(runs["seconds"].sum() / 60),
@@ -71,22 +74,27 @@ def summarise(study: Study, loaded: Runs, table: pd.DataFrame, comparison: pd.Da
     }
 
 
-def _cohort(study: Study, tested: int) -> str:
+def _cohort(study: Study, tested: int, patients: str) -> str:
     """Who is drawn by a seed, or tested by any where seeds draw from a larger cohort."""
-    drawn, whose = 2 * study.patients_per_class, COHORTS[study.cohort]
-    return f"{tested} {whose} ({drawn} a seed)" if tested > drawn else f"{drawn} {whose}"
+    drawn = 2 * study.patients_per_class
+    return f"{tested} {patients} ({drawn} a seed)" if tested > drawn else f"{drawn} {patients}"
 
 
-def _difference(comparison: pd.DataFrame, largest: int) -> dict:
-    rows = comparison[comparison["images_per_class"] == largest].dropna(subset="difference")
+def _compared(pair: Pair, comparison: pd.DataFrame, largest: int) -> dict:
+    rows = comparison[
+        comparison["model"].eq(pair.model)
+        & comparison["against"].eq(pair.against)
+        & comparison["images_per_class"].eq(largest)
+    ].dropna(subset="difference")
     if rows.empty:
-        return {"difference": None, "difference_interval": None, "paired_seeds": 0}
+        return {**pair._asdict(), "difference": None, "interval": None, "paired_seeds": 0}
     row = rows.iloc[0]
     over_seeds = row["seeds"] >= ENOUGH_SEEDS
     ends = [["low", "seeds_low"], ["high", "seeds_high"]] if over_seeds else [["low"], ["high"]]
     return {
+        **pair._asdict(),
         "difference": float(row["difference"]),
-        "difference_interval": [float(row[ends[0]].min()), float(row[ends[1]].max())],
+        "interval": [float(row[ends[0]].min()), float(row[ends[1]].max())],
         "paired_seeds": int(row["seeds"]),
     }
 
@@ -110,7 +118,7 @@ def read_summary(folder: Path) -> dict:
     except (OSError, ValueError) as error:
         message = f"{path} cannot be read ({error}). Run: make study STUDY={folder.name}"
         raise InputError(message) from error
-    if "runs" not in summary or "dice" not in summary.get("dummy", {}):
+    if "headline" not in summary:
         raise InputError(
             f"{path} is of an earlier version. Delete {folder / 'notebooks' / '04_results.ipynb'} "
             f"and run: make study STUDY={folder.name}"
@@ -123,28 +131,27 @@ def accuracy_text(numbers: dict) -> str:
     return f"{numbers['accuracy']:.2f} [{numbers['low']:.2f}, {numbers['high']:.2f}]"
 
 
-def in_plural(text: str) -> str:
-    """'1 seed(s)' as '1 seed', '2 seed(s)' as '2 seeds'."""
-    return re.sub(r"\b1 (\w+)\(s\)", r"1 \1", text).replace("(s)", "s")
+def counted(number: int, noun: str) -> str:
+    """'1 seed', '2 seeds'."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def summary_lines(summary: dict) -> list[str]:
-    """Five lines for a terminal: both accuracies with interval, Dice, cohort, device, minutes."""
+    """Lines for a terminal: every model's accuracy with interval and Dice, cohort, device."""
     size, n_test = summary["images_per_class_max"], summary["n_test"]
     lines = []
-    for model in MODEL_NAMES:
-        one = summary["models"].get(model)
-        lines.append(
-            f"{model}: accuracy {accuracy_text(one)} with {size} images per class, {n_test} test "
-            f"slices, {one['seeds']} seed(s)"
-            if one
-            else f"{model}: no finished run"
-        )
-    dice = summary["models"].get("ubc_resnet34", {}).get("dice")
-    lines.append("Dice: no finished run" if dice is None else f"Dice: {dice:.2f}")
-    lines.append(f"cohort: {summary['cohort']} (study {summary['study']})")
-    lines.append(
-        f"device: {summary['device']}, {summary['precision']}, {summary['minutes']:.1f} minutes of "
-        "training"
-    )
-    return [in_plural(line) for line in lines]
+    for model, label in summary["labels"].items():
+        if one := summary["models"].get(model):
+            dice = "" if one["dice"] is None else f", Dice {one['dice']:.2f}"
+            lines.append(
+                f"{label}: accuracy {accuracy_text(one)}{dice} with {size} images per class, "
+                f"{n_test} test slices, {counted(one['seeds'], 'seed')}"
+            )
+        else:
+            lines.append(f"{label}: no finished run")
+    return [
+        *lines,
+        f"cohort: {summary['cohort']} (study {summary['study']})",
+        f"device: {summary['device']}, {summary['precision']}, {summary['minutes']:.1f} minutes "
+        "of training",
+    ]

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 
-from ubc_lib.models import parameter_table
 from ubc_lib.results import paper
 from ubc_lib.results.paper import DUMMY
 from ubc_lib.results.runs import KEYS, Runs
@@ -11,13 +10,13 @@ from ubc_lib.results.wilson import wilson_interval
 from ubc_lib.study import Study
 
 
-def parameters_beside_paper(model: str, image_size: int = 224) -> pd.DataFrame:
-    """Tables 1 and 2: the parts of the live model, their parameters and the paper's.
+def parameters_beside_paper(parts: pd.DataFrame) -> pd.DataFrame:
+    """Tables 1 and 2: the parts of a network, their parameters and the paper's.
 
-    Columns part, output, parameters, paper; the last row is the total.
+    parts: see `models.parameter_table`. Columns part, output, parameters, paper; the last row is
+    the total.
     """
-    table = parameter_table(model, image_size)
-    table["paper"] = table["part"].map(paper.PARAMETERS).astype("Int64")
+    table = parts.assign(paper=parts["part"].map(paper.PARAMETERS).astype("Int64"))
     table.loc[len(table)] = ["total", "", table["parameters"].sum(), table["paper"].sum()]
     return table
 
@@ -74,7 +73,7 @@ def accuracy_by_images(runs: pd.DataFrame) -> pd.DataFrame:
 def table_3(
     study: Study, runs: pd.DataFrame, predictions: pd.DataFrame, slices: pd.DataFrame
 ) -> pd.DataFrame:
-    """Table 3 at the study's largest size: both models and a dummy.
+    """Table 3 at the study's largest size: every model and a dummy.
 
     Columns model, parameters, labels, mask_pixels (positive ones seen in training), seeds, n_test,
     accuracy, dice, low, high, and the paper's paper_parameters, paper_mask_pixels,
@@ -98,10 +97,8 @@ def table_3(
     dummy["dice"] = 2 * share / (1 + share)
     table.loc[DUMMY, list(dummy)] = list(dummy.values())
     table = _with_interval(table.reset_index())
-    printed = table["model"].map(paper.TABLE_3)
-    for column in ("parameters", "mask_pixels", "accuracy", "half_width", "dice"):
-        table[f"paper_{column}"] = [getattr(row, column) for row in printed]
-    return table.astype({f"paper_{column}": float for column in ("mask_pixels", "dice")})
+    printed = pd.DataFrame(paper.TABLE_3.values(), index=paper.TABLE_3.keys(), dtype=float)
+    return table.join(printed.add_prefix("paper_"), on="model")
 
 
 def training_table(results: Runs, seed: int) -> pd.DataFrame:

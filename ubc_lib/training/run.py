@@ -11,15 +11,16 @@ from ubc_lib.data.slices import Slices, load_slices
 from ubc_lib.data.split import draw_split, draw_subset
 from ubc_lib.models import build_model, parameter_count
 from ubc_lib.results.plateau import reported_epochs
-from ubc_lib.results.runs import (
-    Runs,
+from ubc_lib.results.record import (
     check_record,
     computing_settings,
     read_record,
-    tidy,
+    record_path,
+    run_name,
     write_record,
 )
-from ubc_lib.study import Study, record_path, run_name
+from ubc_lib.results.runs import Runs, tidy
+from ubc_lib.study import Study
 from ubc_lib.system.errors import InputError
 from ubc_lib.system.files import locked
 from ubc_lib.system.progress import progress_bar
@@ -39,8 +40,8 @@ def train_across_sizes(study: Study, model: str, seed: int) -> Runs:
     InputError in the end.
     """
     slices = load_slices(study)
-    sizes = study.sizes_of(seed)
-    total = sum(2 * size * study.epochs for size in sizes)
+    sizes, epochs = study.sizes_of(seed), study.of(model).epochs
+    total = sum(2 * size * epochs for size in sizes)
     records, lost = [], []
     label = f"{model} seed {seed}"
     with stopping_on_sigterm(), progress_bar(total=total, unit="image", label=label) as bar:
@@ -52,7 +53,7 @@ def train_across_sizes(study: Study, model: str, seed: int) -> Runs:
             except DeviceLostError as error:
                 lost.append(error)
                 print(error)
-            bar.update(2 * size * study.epochs - (bar.n - before))
+            bar.update(2 * size * epochs - (bar.n - before))
     if lost:
         raise InputError(f"{len(lost)} of {len(sizes)} runs ended early. {lost[-1]}")
     return tidy(records)
@@ -90,12 +91,14 @@ def train_run(
 
 @memory_advice()
 def _train(study, slices, model, images_per_class, seed, checkpoint, on_epoch):
+    settings = computing_settings(study, model)
+    study = study.of(model)
     device = choose_device(study.device)
     seeds = study.drawn_by(seed)
     split = draw_split(slices.table, study, seed)
     subset = draw_subset(slices.table, split.train, images_per_class, seeds["subset"])
-    network = build_model(model, torch_seed(seeds["initialisation"], "initialisation"))
-    settings = computing_settings(study)
+    start = torch_seed(seeds["initialisation"], "initialisation")
+    network = build_model(settings["network"], start)
     wanted = [settings, slices.fingerprint, run_name(model, images_per_class, seed), device.type]
     done = fit(
         network,
@@ -108,7 +111,6 @@ def _train(study, slices, model, images_per_class, seed, checkpoint, on_epoch):
         on_epoch=on_epoch,
     )
     test = slices.table.iloc[split.test]
-    sees_masks = hasattr(network, "decoder")
     result, evaluations, predictions = _evaluate(done, study, test)
     record = {
         "run": {
@@ -126,7 +128,7 @@ def _train(study, slices, model, images_per_class, seed, checkpoint, on_epoch):
             **result,
             "parameters": parameter_count(network),
             "train_labels": images_per_class,
-            "train_mask_pixels": int(slices.masks[subset].sum()) if sees_masks else 0,
+            "train_mask_pixels": int(slices.masks[subset].sum()) if network.draws_masks else 0,
         },
         "evaluations": evaluations,
         "history": _columns(pd.DataFrame(done.history)),

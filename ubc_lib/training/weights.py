@@ -5,8 +5,9 @@ from pathlib import Path
 from safetensors.torch import load_file, save
 from torch import nn
 
-from ubc_lib.models import build_model
-from ubc_lib.study import Study, run_name
+from ubc_lib.models import build_model, network_class
+from ubc_lib.results.record import run_name
+from ubc_lib.study import Study
 from ubc_lib.system.errors import InputError
 from ubc_lib.system.files import atomic_path
 
@@ -24,6 +25,14 @@ def save_weights(network: nn.Module, path: Path) -> None:
         temporary.write_bytes(save(weights))
 
 
+def drawing_networks(study: Study) -> dict[str, nn.Module | None]:
+    """The trained networks of the models that draw masks, see `load_weights`, by model."""
+    drawing = [
+        name for name, entry in study.models.items() if network_class(entry.network).draws_masks
+    ]
+    return {model: load_weights(study, model) for model in drawing}
+
+
 def load_weights(study: Study, model: str) -> nn.Module | None:
     """The trained network of a model's largest run of the first seed; None where none is kept.
 
@@ -32,7 +41,7 @@ def load_weights(study: Study, model: str) -> nn.Module | None:
     path = weights_path(study, model)
     if not path.is_file():
         return None
-    network = build_model(model, seed=0)
+    network = build_model(study.models[model].network, seed=0)
     try:
         network.load_state_dict(load_file(path))
     except Exception as error:  # whatever a parser makes of damaged bytes
