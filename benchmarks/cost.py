@@ -15,7 +15,7 @@ import yaml
 
 from ubc_lib.models import build_model
 from ubc_lib.results.runs import write_table
-from ubc_lib.study import MODEL_NAMES, ROOT, Study
+from ubc_lib.study import PAPER_LABELS, ROOT, Study
 from ubc_lib.training.cost import (
     ERRORS,
     RATES,
@@ -39,7 +39,7 @@ LEAST_FACTOR = 2.0  # another machine's core may be half as fast
 def measure() -> pd.DataFrame:
     """Processor seconds of short trainings on noise, one thread, for both models."""
     rows = []
-    for model in MODEL_NAMES:
+    for model in PAPER_LABELS:
         for side, images_per_class in GRID:
             study = Study.load(
                 "quick",

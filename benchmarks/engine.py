@@ -23,7 +23,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from ubc_lib.models import MODELS, build_model, parameter_count
+from ubc_lib.models import NETWORKS, build_model, parameter_count
 from ubc_lib.study import Study, data_folder
 from ubc_lib.training.device import (
     INSTRUCTIONS,
@@ -190,7 +190,7 @@ def machine(device: str) -> dict:
             "fp32_gflops": product_rate(torch.float32),
             "bf16_gflops": product_rate(torch.bfloat16),
             "bandwidth_gb_per_second": bandwidth,
-            **{f"{name}_parameters": parameter_count(build_model(name, 0)) for name in MODELS},
+            **{f"{name}_parameters": parameter_count(build_model(name, 0)) for name in NETWORKS},
             "python": platform.python_version(),
             **{name: version(name) for name in PACKAGES},
             "commit": git_commit(),
@@ -227,7 +227,7 @@ def main() -> None:
     done = set() if options.fresh else measured(path)
     context = multiprocessing.get_context("spawn")
     sizes = sorted({size for size, _ in EPOCHS[options.device]})
-    for repeat, size, model in itertools.product(range(options.repeats), sizes, MODELS):
+    for repeat, size, model in itertools.product(range(options.repeats), sizes, NETWORKS):
         wanted = [images for side, images in EPOCHS[options.device] if side == size]
         keys = [
             (here["machine"], engine, model, size, images, repeat)

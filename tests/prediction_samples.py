@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from ubc_lib.study import MODEL_NAMES
+from ubc_lib.study import PAPER_LABELS
 
 
 def predictions_of(right, target, model="resnet34", images_per_class=2, seed=0) -> pd.DataFrame:
@@ -30,7 +30,7 @@ def predictions_of(right, target, model="resnet34", images_per_class=2, seed=0) 
 
 
 def random_predictions(
-    sizes=(2, 4, 8), seeds=(0, 1), patients=10, slices=5, accuracy=None, models=MODEL_NAMES
+    sizes=(2, 4, 8), seeds=(0, 1), patients=10, slices=5, accuracy=None, models=PAPER_LABELS
 ) -> pd.DataFrame:
     """Runs whose right answers are drawn slice by slice; accuracy by model, 0.6 if not given."""
     rng = np.random.default_rng(0)
@@ -49,7 +49,7 @@ def random_predictions(
     )
 
 
-def runs_of(accuracies: dict, models=MODEL_NAMES) -> pd.DataFrame:
+def runs_of(accuracies: dict, models=PAPER_LABELS) -> pd.DataFrame:
     """Runs of one study; accuracies: by model, size and seed, {model: {size: [by seed]}}."""
     rows = [
         {"study": "tiny", "fingerprint": "f", "model": model, "images_per_class": size}

@@ -43,7 +43,7 @@ def made_record(study, model="resnet34", images_per_class=2, seed=0, accuracy=0.
             "images_per_class": images_per_class,
             "seed": seed,
         },
-        "settings": computing_settings(study),
+        "settings": computing_settings(study, model),
         "fingerprint": "f" * 64,
         "provenance": {
             "device": "CPU",

@@ -1,7 +1,14 @@
 import pytest
 import torch
 
-from ubc_lib.models import MODELS, build_model, parameter_count, parameter_table
+from ubc_lib.models import (
+    NETWORKS,
+    build_model,
+    check_networks,
+    parameter_count,
+    parameter_table,
+    skip_connections,
+)
 from ubc_lib.system.errors import InputError
 
 ENCODER = {
@@ -36,7 +43,7 @@ def test_every_row_of_tables_1_and_2_to_the_digit(model, parts, total):
     assert table["parameters"].sum() == parameter_count(build_model(model, 0)) == total
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", NETWORKS)
 def test_output_has_two_logits_per_image(model):
     assert build_model(model, 0)(torch.zeros(2, 1, 64, 64)).logits.shape == (2, 2)
 
@@ -49,7 +56,7 @@ def test_mask_has_the_size_of_the_image_and_the_baseline_has_none():
 
 @pytest.mark.parametrize("part", ["encoder", "classification_head"])
 def test_one_seed_starts_both_models_from_the_same_encoder_and_classifier(part):
-    one, other = (getattr(build_model(name, 3), part).state_dict() for name in MODELS)
+    one, other = (getattr(build_model(name, 3), part).state_dict() for name in NETWORKS)
     assert one
     assert all(torch.equal(one[key], other[key]) for key in one)
 

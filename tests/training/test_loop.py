@@ -7,7 +7,7 @@ from torch import nn
 
 from tests.conftest import tiny_study
 from ubc_lib.losses import joint_loss
-from ubc_lib.models import MODELS, build_model
+from ubc_lib.models import NETWORKS, build_model
 from ubc_lib.system.errors import InputError
 from ubc_lib.training.device import cpu_threads
 from ubc_lib.training.fast.cpu_layers import use_cpu_layers
@@ -69,20 +69,20 @@ def assert_fit_agrees_with_a_plain_loop(ours: nn.Module, theirs: nn.Module, kind
     assert [row["loss"] for row in done.history] == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", NETWORKS)
 def test_fit_gives_the_losses_of_a_plain_loop_with_partial_batches(model):
     theirs = use_cpu_layers(build_model(model, 0)).to(memory_format=torch.channels_last)
     assert_fit_agrees_with_a_plain_loop(build_model(model, 0), theirs, torch.float32)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", NETWORKS)
 def test_but_for_rounding_they_are_those_of_the_layers_of_torch(model):
     # In fp32 they are not even where torch's own layers have their channels in another order.
     theirs = build_model(model, 0)
     assert_fit_agrees_with_a_plain_loop(build_model(model, 0), theirs, torch.float64)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", NETWORKS)
 def test_one_batch_is_overfitted(model):
     study = tiny_study(epochs=25, learning_rate=1e-3, evaluate_every=25, decay=1.0)
     train = examples(4)
@@ -159,7 +159,7 @@ class Killed(Exception):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", NETWORKS)
 def test_a_killed_run_resumes_as_if_nothing_had_happened(tmp_path, model, precision):
     study = tiny_study(epochs=4, precision=precision)
     whole = fit(build_model(model, 0), examples(6), examples(4), study, seed=0)
@@ -227,7 +227,7 @@ def test_a_loss_that_is_no_number_ends_training_in_that_epoch():
 
 
 @needs_gpu
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", NETWORKS)
 def test_a_gpu_learns_the_same_batch(model):
     study = tiny_study(epochs=25, learning_rate=1e-3, evaluate_every=25, decay=1.0, device="cuda")
     train = on_gpu(examples(4))
@@ -237,7 +237,7 @@ def test_a_gpu_learns_the_same_batch(model):
 
 @needs_gpu
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", NETWORKS)
 def test_graphs_give_the_losses_of_single_kernels(model, precision):
     study = tiny_study(epochs=5, decay_every=2, batch_size=8, precision=precision, device="cuda")
     train, test = on_gpu(examples(20, size=64)), on_gpu(examples(4, size=64))

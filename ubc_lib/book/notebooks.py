@@ -45,7 +45,7 @@ def open_study(namespace: dict, *parameters: str) -> Study:
         if not isinstance(given[name], str):
             raise InputError(f"Parameter {name} must be a text, got {given[name]!r}.")
     study = Study.load(given["study"], given["settings"], given["cohort_root"])
-    if given.get("model", study.models[0]) not in study.models:
+    if given.get("model", study.baseline) not in study.models:
         raise InputError(unknown_name("model", given["model"], study.models, f"study {study.name}"))
     seed = given.get("seed", 0)
     if type(seed) is not int or not 0 <= seed <= LARGEST_SEED:

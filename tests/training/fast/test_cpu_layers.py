@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from ubc_lib.models import MODELS, build_model
+from ubc_lib.models import NETWORKS, build_model
 from ubc_lib.training.fast.cpu_layers import BitReLU, StemConv2d, use_cpu_layers
 from ubc_lib.training.fast.doubled_maps import MANY_PIXELS, DecoderBlock, DoubledMapConv2d
 from ubc_lib.training.fast.small_maps import LARGEST_MAP, MANY_IMAGES, SmallMapConv2d
@@ -186,9 +186,9 @@ def test_every_layer_that_can_be_faster_is():
     assert not kinds & {nn.Conv2d, nn.ReLU}
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", NETWORKS)
 def test_weights_keep_their_names_and_values(model):
-    network = MODELS[model]()
+    network = NETWORKS[model]()
     before = copy.deepcopy(network.state_dict())
     after = use_cpu_layers(network).state_dict()
     assert list(after) == list(before)

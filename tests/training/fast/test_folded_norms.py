@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ubc_lib.models import MODELS, build_model
+from ubc_lib.models import NETWORKS, build_model
 from ubc_lib.training.fast.cpu_layers import use_cpu_layers
 from ubc_lib.training.fast.folded_norms import WEIGHTS_PER_PIXEL, folded_norms
 
@@ -32,7 +32,7 @@ def answers(model: nn.Module) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("of_cpu", [False, True])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", NETWORKS)
 @torch.inference_mode()
 def test_answers_are_the_same_with_fewer_norms(name, of_cpu):
     model = use_cpu_layers(trained(name)) if of_cpu else trained(name)
