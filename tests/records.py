@@ -3,7 +3,7 @@
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from ubc_lib.results.record import computing_settings, record_path, write_record
+from ubc_lib.results.record import FORMAT, computing_settings, record_path, write_record
 from ubc_lib.study import ROOT
 
 WARNING = new_output("stream", name="stderr", text=f"{ROOT}/ubc_lib/figures/curves.py:1: a warning")
@@ -37,6 +37,7 @@ def made_record(study, model="resnet34", images_per_class=2, seed=0, accuracy=0.
     dice = None if model == "resnet34" else 0.5
     epochs = [1, 2]
     return {
+        "format": FORMAT,
         "run": {
             "study": study.name,
             "model": model,
@@ -58,6 +59,7 @@ def made_record(study, model="resnet34", images_per_class=2, seed=0, accuracy=0.
             "n_test": 4,
             "plateau_epoch": None,
             "plateau_reached": False,
+            "diverged_epoch": None,
             "epochs_run": 2,
             "seconds": 30.0,
             "parameters": 21279426,

@@ -7,16 +7,21 @@ from ubc_lib.data.slices import Slices
 from ubc_lib.results.runs import Runs
 
 PARAMETERS = {"resnet34": 21_279_426, "ubc_resnet34": 24_431_123}
+DRAWING = ("resnet34", "ubc_resnet34")  # without and with masks
 N_TEST = 8
 EPOCHS = 10
 
 
 def some_runs(sizes=(1, 2, 4), seeds=(0, 1), accuracy=None) -> Runs:
-    """Finished runs of both models; ResNet34 is right in half, UBC-ResNet34 in 3 of 4 slices."""
+    """Finished runs of each model of `accuracy`; those called ubc_... draw masks, too.
+
+    By default ResNet34 is right in half, UBC-ResNet34 in three of four slices.
+    """
     accuracy = accuracy or {"resnet34": 0.5, "ubc_resnet34": 0.75}
     runs, evaluations, history, predictions = [], [], [], []
-    for model, parameters in PARAMETERS.items():
-        dice = 0.6 if model == "ubc_resnet34" else np.nan
+    for model in accuracy:
+        draws = model.startswith("ubc_")
+        dice, parameters = (0.6 if draws else np.nan), PARAMETERS[DRAWING[draws]]
         for size in sizes:
             for seed in seeds:
                 key = {"model": model, "images_per_class": size, "seed": seed}
@@ -34,7 +39,7 @@ def some_runs(sizes=(1, 2, 4), seeds=(0, 1), accuracy=None) -> Runs:
                         "parameters": parameters,
                         "precision": "fp32",
                         "train_labels": size,
-                        "train_mask_pixels": 100 * size if model == "ubc_resnet34" else 0,
+                        "train_mask_pixels": 100 * size if draws else 0,
                         "seconds": 30.0,
                     }
                 )

@@ -1,8 +1,10 @@
 import pytest
 import torch
 
+from tests.conftest import tiny_study
 from ubc_lib.models import (
     NETWORKS,
+    Output,
     build_model,
     check_networks,
     parameter_count,
@@ -84,3 +86,41 @@ def test_the_mask_alone_sends_gradients_to_the_whole_encoder():
 def test_an_unknown_model_is_named():
     with pytest.raises(InputError, match=r"'resnet43'.*Did you mean 'resnet34'"):
         build_model("resnet43", 0)
+
+
+def test_a_study_of_an_unknown_network_is_refused_with_the_model_that_names_it():
+    study = tiny_study(models={"resnet34": {}, "mine": {"network": "resnet43"}})
+    with pytest.raises(InputError, match=r"'resnet43' in model 'mine'.*Did you mean 'resnet34'"):
+        check_networks(study)
+
+
+def test_the_decoder_takes_in_four_levels_of_the_encoder():
+    assert skip_connections("ubc_resnet34") == {
+        "decoder level 1": "encoder level 3",
+        "decoder level 2": "encoder level 2",
+        "decoder level 3": "encoder level 1",
+        "decoder level 4": "encoder stem",
+    }
+    assert skip_connections("resnet34") == {}
+
+
+class Tiny(torch.nn.Module):
+    """A network that is none of the paper's."""
+
+    draws_masks = False
+
+    def __init__(self):
+        super().__init__()
+        self.first_layer = torch.nn.Conv2d(1, 4, 3)
+        self.pooled = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+        self.classifier = torch.nn.Linear(4, 2)
+
+    def forward(self, images):
+        return Output(self.classifier(self.pooled(self.first_layer(images))), None)
+
+
+def test_the_parts_of_any_other_network_are_its_children(monkeypatch):
+    monkeypatch.setitem(NETWORKS, "tiny", Tiny)
+    table = parameter_table("tiny", image_size=32).set_index("part")
+    assert table["output"].tolist() == ["4x30x30", "4", "2"]
+    assert table["parameters"].tolist() == [40, 0, 10]

@@ -82,7 +82,18 @@ def test_cohort_root_leaves_the_name():
         ("quick", "epochs=many", "epochs: .*integer.*'many'"),
         ("quick", "image_size=50", "image_size: .*multiple of 32.*50"),
         ("quick", "learning_rate=.nan", "learning_rate"),
-        ("quick", "models=[resnet50]", "models.*'resnet34' or 'ubc_resnet34'.*'resnet50'"),
+        ("quick", "models=[resnet34,resnet34]", "models names a value twice"),
+        ("quick", "models=resnet34", "models must name one or more models.*'resnet34'"),
+        ("quick", "models=[]", "models must name one or more models"),
+        ("quick", "models='{fast: {learning_rat: 1}}'", "models.fast.learning_rat"),
+        (
+            "quick",
+            "models='{fast: {learning_rate: 3}}'",
+            "models.fast.learning_rate: .*less than 1",
+        ),
+        ("quick", "models='{a: , b: {against: c}}'", "b is compared with 'c'.*a, b"),
+        ("quick", "baseline=resnet43", "baseline is compared with 'resnet43'"),
+        ("quick", "models=[dummy]", "rename the model"),
         ("quick", "seeds=[]", "seeds"),
         ("quick", "seeds=[1,1]", "seeds names a value twice"),
         ("quick", "more_seeds=[3,3] more_seeds_at=[2]", "more_seeds names a value twice"),
@@ -140,13 +151,67 @@ def test_what_a_seed_draws_is_what_is_not_held_fixed():
 def test_a_part_differs_from_its_study_in_what_it_is_for_alone():
     whole = Study.load("lesion_crops")
     for part in parts_of(whole):
-        assert computing_settings(part).keys() == computing_settings(whole).keys()
-        changed = {
-            key
-            for key, value in computing_settings(part).items()
-            if value != computing_settings(whole)[key]
-        }
+        assert [*part.models] == [*whole.models]
+        ours, theirs = (computing_settings(one, "resnet34") for one in (part, whole))
+        assert ours.keys() == theirs.keys()
+        changed = {key for key, value in ours.items() if value != theirs[key]}
         held = {"split_seed", "subset_seed", "initialisation_seed", "stop_at_plateau"}
         assert changed - {"name"} <= held
         assert set(part.images_per_class) <= set(whole.images_per_class)
     assert len(parts_of(whole)) == 3
+
+
+FOUR = {
+    "resnet34": {},
+    "ubc_resnet34": {},
+    "ubc_without_mask": {"network": "ubc_resnet34", "alpha": 1.0, "against": "ubc_resnet34"},
+    "fast": {"network": "resnet34", "learning_rate": 1e-3, "label": "ResNet34, fast"},
+}
+
+
+def test_models_may_be_listed_or_have_settings_of_their_own():
+    assert tiny_study(models=["resnet34"]).models == tiny_study(models={"resnet34": None}).models
+    study = tiny_study(models=FOUR)
+    assert [*study.models] == [*FOUR]
+    assert study.models["fast"].network == "resnet34"
+    assert study.labels == {
+        "resnet34": "ResNet34",
+        "ubc_resnet34": "UBC-ResNet34",
+        "ubc_without_mask": "ubc without mask",
+        "fast": "ResNet34, fast",
+    }
+
+
+def test_every_model_but_the_baseline_is_compared_with_it_or_with_what_it_names():
+    assert tiny_study(models=FOUR).pairs == [
+        ("ubc_resnet34", "resnet34"),
+        ("ubc_without_mask", "ubc_resnet34"),
+        ("fast", "resnet34"),
+    ]
+    others = tiny_study(models=FOUR, baseline="fast").pairs
+    assert ("resnet34", "fast") in others
+    assert len(others) == 3
+    assert tiny_study(models=["ubc_resnet34"]).pairs == []
+
+
+def test_a_models_own_settings_change_that_model_alone():
+    study = tiny_study(models=FOUR)
+    assert study.of("fast").learning_rate == 1e-3
+    assert study.of("ubc_without_mask").alpha == 1.0
+    assert study.of("resnet34").model_dump() == study.model_dump()
+
+
+def test_a_models_own_settings_and_its_network_decide_what_its_runs_compute():
+    study = tiny_study(models=FOUR)
+    ours, theirs = (computing_settings(study, model) for model in ("fast", "resnet34"))
+    assert ours == theirs | {"learning_rate": 1e-3}
+    assert computing_settings(study, "ubc_without_mask")["network"] == "ubc_resnet34"
+
+
+def test_yaml_gives_models_of_their_own_settings_back():
+    study = tiny_study(models=FOUR, baseline="fast")
+    assert Study.create(yaml.safe_load(study.to_yaml()), "yaml") == study
+
+
+def test_naming_the_models_that_a_study_has_changes_nothing():
+    assert Study.load("quick", "models=[resnet34,ubc_resnet34]").name == "quick"

@@ -4,7 +4,9 @@ import pytest
 from PIL import Image
 
 from tests.conftest import LPS, brain, lesion, tiny_study, write_nifti, write_patient, write_tree
-from ubc_lib.data.slices import load_slices, make_slices, patient_slices
+from ubc_lib.data.brats import read_brats
+from ubc_lib.data.readers import READERS, Reader
+from ubc_lib.data.slices import fingerprint, load_slices, make_slices, patient_slices
 from ubc_lib.system.errors import InputError
 
 ONE_SLICE = {"slices_per_patient": 1, "images_per_class": (1, 2)}
@@ -219,3 +221,41 @@ class TestStored:
         path.write_bytes(path.read_bytes()[:1000])
         with pytest.raises(InputError, match=r"slices\.npz is damaged.*Delete it"):
             load_slices(study)
+
+
+def test_the_fingerprint_of_slices_is_what_it_was_whatever_else_the_table_holds(tree):
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(2, 32, 32)).astype(np.float16).astype(np.float32)
+    masks = images > 1
+    table = pd.DataFrame(
+        {
+            "patient": ["a", "b"],
+            "label": ["HGG", "LGG"],
+            "target": [1, 0],
+            "site": ["CBICA", None],
+            "slice_index": [70, 71],
+            "lesion_area_mm2": [100.0, 12.5],
+            "lesion_fraction": [0.25, 0.125],
+        }
+    )
+    # Committed records are known by fingerprints made so; a new one disowns them all.
+    known = "1ef9a5903aaeae7161e2c8ade24008fff7fa464fe920a17e0bec70190574b55c"
+    assert fingerprint(images, masks, table) == known
+    assert fingerprint(images, masks, table.assign(scanner="one").iloc[:, ::-1]) == known
+    assert fingerprint(images, masks, table.assign(site="CBICA")) != known
+    assert fingerprint(images, ~masks, table) != known
+
+
+def test_a_cohort_of_an_unknown_kind_is_named_with_those_there_are():
+    with pytest.raises(InputError, match=r"Unknown cohort 'brat'.*Did you mean 'brats'"):
+        load_slices(tiny_study(cohort="brat"))
+
+
+def test_a_cohort_of_a_new_kind_needs_its_reader_alone(tree, monkeypatch):
+    def read(study):
+        return read_brats(study.cohort_root).assign(site="here")
+
+    monkeypatch.setitem(READERS, "hospital", Reader(read, "a folder", "patients of the hospital"))
+    slices = load_slices(tiny_study(tree, cohort="hospital"))
+    assert set(slices.table["site"]) == {"here"}
+    assert len(slices.table) == 8 * 2

@@ -7,19 +7,27 @@ from tests.conftest import tiny_study
 from tests.records import made_record, record_all
 from tests.result_samples import some_slices
 from ubc_lib.results.runs import load_runs, tidy
-from ubc_lib.results.summary import in_plural, read_summary, summarise, summary_lines, write_summary
+from ubc_lib.results.summary import (
+    counted,
+    read_summary,
+    summarise,
+    summary_lines,
+    write_summary,
+)
 from ubc_lib.results.tables import table_3
 from ubc_lib.system.errors import InputError
 
 
 def summary_of(study, loaded, comparison=None) -> dict:
     table = table_3(study, loaded.runs, loaded.predictions, some_slices().table)
-    return summarise(study, loaded, table, compared() if comparison is None else comparison)
+    comparison = compared() if comparison is None else comparison
+    return summarise(study, loaded, table, comparison, "BraTS patients")
 
 
 def compared(size: int = 4, **columns) -> pd.DataFrame:
     """A row of `comparison.compare_models`, of numbers that were never measured."""
-    row = {"images_per_class": size, "seeds": 3, "difference": 0.05}
+    row = {"model": "ubc_resnet34", "against": "resnet34", "images_per_class": size, "seeds": 3}
+    row["difference"] = 0.05
     intervals = {"low": -0.01, "high": 0.08, "seeds_low": 0.01, "seeds_high": 0.09}
     return pd.DataFrame([row | intervals | columns])
 
@@ -52,22 +60,26 @@ def test_patients_are_those_of_one_seed_or_of_all_where_seeds_draw_others(finish
 
 def test_the_interval_of_the_difference_reaches_as_far_as_either_does(finished):
     summary = summary_of(finished, load_runs(finished), compared())
-    assert summary["difference"] == 0.05
-    assert summary["difference_interval"] == [-0.01, 0.09]
-    assert summary["paired_seeds"] == 3
+    assert summary["headline"] == {
+        "model": "ubc_resnet34",
+        "against": "resnet34",
+        "difference": 0.05,
+        "interval": [-0.01, 0.09],
+        "paired_seeds": 3,
+    }
 
 
 @pytest.mark.parametrize("seeds_high", [math.nan, 0.9])
 def test_with_few_seeds_the_interval_is_that_over_patients(finished, seeds_high):
     few = compared(seeds=2, seeds_high=seeds_high)
     summary = summary_of(finished, load_runs(finished), few)
-    assert summary["difference_interval"] == [-0.01, 0.08]
+    assert summary["headline"]["interval"] == [-0.01, 0.08]
 
 
 @pytest.mark.parametrize("comparison", [compared(size=2), compared(difference=math.nan)])
 def test_without_a_pair_at_the_largest_size_there_is_no_difference(finished, comparison):
     summary = summary_of(finished, load_runs(finished), comparison)
-    assert summary["difference"] is summary["difference_interval"] is None
+    assert summary["headline"]["difference"] is summary["headline"]["interval"] is None
 
 
 def test_missing_runs_are_counted_and_a_missing_model_left_out():
@@ -75,22 +87,38 @@ def test_missing_runs_are_counted_and_a_missing_model_left_out():
     loaded = tidy([made_record(study, "resnet34", 4)])
     summary = summary_of(study, loaded, compared(difference=math.nan))
     assert (summary["runs"], summary["missing_runs"]) == (1, 5)
-    assert summary["difference"] is None
-    assert "ubc_resnet34: no finished run" in summary_lines(summary)
+    assert summary["headline"]["difference"] is None
+    assert "UBC-ResNet34: no finished run" in summary_lines(summary)
 
 
-def test_five_lines_say_what_came_out(finished):
+def test_the_headline_is_of_the_papers_models_wherever_they_stand():
+    entries = {"fast": {"network": "resnet34"}, "resnet34": {}, "ubc_resnet34": {}}
+    study = tiny_study(models=entries)
+    record_all(study)
+    rows = [compared(model=model, difference=n) for n, (model, _) in enumerate(study.pairs)]
+    summary = summary_of(study, load_runs(study), pd.concat(rows))
+    assert [one["model"] for one in summary["comparisons"]] == ["fast", "ubc_resnet34"]
+    assert summary["headline"] == summary["comparisons"][1]
+
+
+def test_a_study_of_one_model_has_no_headline():
+    study = tiny_study(models=["resnet34"])
+    record_all(study)
+    assert summary_of(study, load_runs(study))["headline"] is None
+
+
+def test_a_line_for_each_model_says_what_came_out(finished):
     lines = summary_lines(summary_of(finished, load_runs(finished)))
-    assert len(lines) == 5
-    assert lines[0].startswith("resnet34: accuracy 0.75 [")
+    assert len(lines) == 4
+    assert lines[0].startswith("ResNet34: accuracy 0.75 [")
     assert lines[0].endswith("2 seeds")
-    assert lines[2] == "Dice: 0.50"
-    assert "8 BraTS patients (study tiny)" in lines[3]
-    assert "6.0 minutes" in lines[4]
+    assert ", Dice 0.50 with 4 images per class" in lines[1]
+    assert "8 BraTS patients (study tiny)" in lines[2]
+    assert "6.0 minutes" in lines[3]
 
 
 def test_counts_are_singular_or_plural():
-    assert in_plural("1 seed(s), 21 seed(s), 2 thread(s)") == "1 seed, 21 seeds, 2 threads"
+    assert [counted(number, "seed") for number in (1, 2, 21)] == ["1 seed", "2 seeds", "21 seeds"]
 
 
 def test_a_summary_is_read_as_it_was_written(finished):

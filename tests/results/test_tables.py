@@ -6,6 +6,7 @@ import pytest
 
 from tests.conftest import tiny_study
 from tests.result_samples import N_TEST, some_runs, some_slices
+from ubc_lib.models import parameter_table
 from ubc_lib.results.paper import TABLE_3
 from ubc_lib.results.tables import (
     accuracy_by_images,
@@ -33,7 +34,7 @@ def asked_for():
     [("resnet34", 6, 21_279_426), ("ubc_resnet34", 12, 24_431_123)],
 )
 def test_every_part_of_tables_1_and_2_has_the_papers_parameters(model, parts, total):
-    table = parameters_beside_paper(model, image_size=32)
+    table = parameters_beside_paper(parameter_table(model, image_size=32))
     assert len(table) == parts + 1
     assert (table["parameters"] == table["paper"]).all()
     assert table["parameters"].iloc[-1] == total
@@ -59,6 +60,15 @@ def test_table_3_takes_the_largest_size_and_stands_beside_the_paper(asked_for):
         0.77,
     )
     assert np.isnan(table.loc["resnet34", "dice"])
+
+
+def test_a_model_that_the_paper_does_not_have_stands_beside_nothing(asked_for):
+    study = tiny_study(models={"resnet34": {}, "fast": {"network": "resnet34"}})
+    results = some_runs(accuracy={"resnet34": 0.5, "fast": 0.75})
+    table = table_3(study, results.runs, results.predictions, SLICES).set_index("model")
+    assert list(table.index) == ["resnet34", "fast", "dummy"]
+    assert table.loc["fast", "accuracy"] == 0.75
+    assert table.loc["fast", [name for name in table if name.startswith("paper_")]].isna().all()
 
 
 def test_the_dummy_is_counted_on_the_test_targets(asked_for):
