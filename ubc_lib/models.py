@@ -104,7 +104,8 @@ def parameter_count(module: nn.Module) -> int:
 def parameter_table(network: str, image_size: int = 224) -> pd.DataFrame:
     """Parts of a network with what they give and hold, as the paper's Tables 1 and 2.
 
-    One row per part, in the order of the forward pass: part, output ("64x112x112"), parameters.
+    One row per part, in the order of the forward pass: part, output ("64x112x112"), parameters,
+    blocks (that follow each other in it).
     """
     model = build_model(network, seed=0).eval()
     parts, shapes = _parts(model), {}
@@ -118,6 +119,7 @@ def parameter_table(network: str, image_size: int = 224) -> pd.DataFrame:
             "part": list(parts),
             "output": ["x".join(map(str, shapes[part])) for part in parts],
             "parameters": [sum(map(parameter_count, modules)) for modules in parts.values()],
+            "blocks": [len(list(modules[0].children())) for modules in parts.values()],
         }
     )
 

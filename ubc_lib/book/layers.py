@@ -6,7 +6,6 @@ import io
 
 import numpy as np
 import pandas as pd
-from IPython.display import HTML
 from matplotlib import colormaps
 from matplotlib.colors import to_rgb
 from PIL import Image
@@ -14,7 +13,7 @@ from scipy import ndimage
 
 from ubc_lib.data.slices import Slices
 from ubc_lib.figures.slices import grey
-from ubc_lib.figures.style import LESION_COLOUR, RESPONSE_COLOURS, RESPONSE_OPACITY, model_label
+from ubc_lib.figures.style import LESION_COLOUR, RESPONSE_COLOURS, RESPONSE_OPACITY
 
 SIDE = 224  # pixels of an encoded picture
 QUALITY = 70  # of webp; that of transparency is coarser, since it is stored without loss
@@ -48,11 +47,13 @@ def response_layer(response: np.ndarray, opacity: float = RESPONSE_OPACITY) -> s
     return _picture(drawn, "Response of the model: probability of lesion at each pixel")
 
 
-def slice_caption(one, predictions: pd.DataFrame | None, positive: str) -> str:
+def slice_caption(
+    one, predictions: pd.DataFrame | None, positive: str, labels: dict[str, str]
+) -> str:
     """Patient, class and slice, and what each model said about it.
 
     one: a row of the slice table. predictions: rows of `Runs.predictions`, at most one per slice
-    and model. positive: the label whose probability it is.
+    and model. positive: the label whose probability it is. labels: what readers see of each model.
     """
     patient, label = html.escape(one.patient), html.escape(one.label)
     lines = [f"<b>{patient}</b>, {label}, slice {one.slice_index}"]
@@ -63,7 +64,7 @@ def slice_caption(one, predictions: pd.DataFrame | None, positive: str) -> str:
         for model in said.itertuples():
             answer = f"probability of {html.escape(positive)} {model.probability:.2f}"
             dice = "" if pd.isna(model.dice) else f", Dice {model.dice:.2f}"
-            lines.append(f"{model_label(model.model)}: {answer}{dice}")
+            lines.append(f"{html.escape(labels[model.model])}: {answer}{dice}")
     style = "line-height: 1.5; color: var(--jp-widgets-label-color, inherit)"
     return f'<div style="{style}">{"<br>".join(lines)}</div>'
 
@@ -76,7 +77,7 @@ def stacked(layers: list[str]) -> str:
 
 def answer_gallery(
     slices: Slices, answers: pd.DataFrame, responses: np.ndarray | None = None
-) -> HTML:
+) -> str:
     """Slices that a model was sure of, right answers first, with the outline of the lesion.
 
     answers: see `pictures.confident_answers`. responses: probability of lesion, float
@@ -95,7 +96,7 @@ def answer_gallery(
         grid = f'<div style="{GALLERY}">{"".join(tiles)}</div>'
         heading = f'<p style="margin-top: 1em"><b>{title}</b></p>'
         shown += [heading, grid if tiles else "<p>none</p>"]
-    return HTML("".join(shown))
+    return "".join(shown)
 
 
 def positive_label(slices: Slices) -> str:

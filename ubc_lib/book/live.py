@@ -16,8 +16,8 @@ from ubc_lib.book.widgets import SHOWN
 from ubc_lib.data.readers import read_cohort
 from ubc_lib.data.slices import load_slices
 from ubc_lib.data.split import draw_split
-from ubc_lib.figures.style import RESPONSE_OPACITY, model_label
-from ubc_lib.models import MODELS, UbcResNet34
+from ubc_lib.figures.style import RESPONSE_OPACITY
+from ubc_lib.models import network_class
 from ubc_lib.results.runs import load_runs
 from ubc_lib.study import Study, study_names
 from ubc_lib.system.errors import InputError
@@ -55,7 +55,7 @@ class RunExplorer(VBox):
         except InputError:
             self.predictions = None
         self.networks = {model: load_weights(study, model) for model in study.models}
-        models = [(model_label(model), model) for model in reversed(study.models)]
+        models = [(label, model) for model, label in reversed(study.labels.items())]
         sizes = sorted(study.images_per_class, reverse=True)
         self.model = Dropdown(options=models, description="model", **WIDE)
         self.size = Dropdown(options=sizes, description="images per class", **WIDE)
@@ -101,11 +101,11 @@ class RunExplorer(VBox):
             layers.append(lesion_layer(self.slices.masks[row]))
         self.picture.value = stacked(layers)
         one = next(self.slices.table.iloc[[row]].itertuples())
-        said = slice_caption(one, self._said(), positive_label(self.slices))
+        said = slice_caption(one, self._said(), positive_label(self.slices), self.study.labels)
         self.note.value = f"{said}<p>{missing}</p>"
 
     def _said(self) -> pd.DataFrame | None:
-        """What both models of the chosen size and seed said about every slice."""
+        """What all models of the chosen size and seed said about every slice."""
         if self.predictions is None:
             return None
         return self.predictions[
@@ -116,8 +116,8 @@ class RunExplorer(VBox):
     def _why_no_response(self) -> str:
         """Why the chosen run has no response, and what to do; empty where it has one."""
         study, model = self.study, self.model.value
-        if not issubclass(MODELS[model], UbcResNet34):
-            return f"{model_label(model)} draws no lesion, so it has no response."
+        if not network_class(study.models[model].network).draws_masks:
+            return f"{study.labels[model]} draws no lesion, so it has no response."
         if (self.size.value, self.seed.value) != (max(study.images_per_class), study.seeds[0]):
             settings = f"images_per_class=[{self.size.value}] seeds=[{self.seed.value}]"
             return (

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from urllib.parse import quote
 
@@ -33,44 +33,56 @@ from ubc_lib.book.layers import (
 )
 from ubc_lib.data.slices import Slices
 from ubc_lib.figures.curves import training_curves
+from ubc_lib.figures.slices import confident_answers
+from ubc_lib.study import Study
 from ubc_lib.system.errors import InputError
 
 SHOWN = "384px"  # width on the page where there is room
 SHOWN_CURVES = "540px"
+SHOWN_ANSWERS = "576px"
 PLAY_MILLISECONDS = 700
 
 
 def slice_explorer(
+    study: Study,
     slices: Slices,
     rows: np.ndarray,
     predictions: pd.DataFrame | None = None,
-    responses: np.ndarray | None = None,
+    responses: dict[str, np.ndarray] | None = None,
 ) -> VBox:
-    """Choose a patient, move or play through its slices, switch lesion and response on and off.
+    """Choose a patient, move or play through its slices, switch lesion and responses on and off.
 
     rows: row numbers of the slice table, those to show.
     predictions: for the captions, rows of `Runs.predictions`, at most one per slice and model.
-    responses: probability of lesion, float (len(rows), H, W), drawn over the slices.
+    responses: by model, probability of lesion, float (len(rows), H, W), drawn over the slices.
     Raises InputError when there are no rows, or not one response per row.
     """
     if not len(rows):
         raise InputError("slice_explorer got no slices to show; give at least one row.")
-    if responses is not None and len(responses) != len(rows):
-        raise InputError(f"slice_explorer got {len(responses)} responses for {len(rows)} slices.")
+    for response in (responses or {}).values():
+        if len(response) != len(rows):
+            raise InputError(
+                f"slice_explorer got {len(response)} responses for {len(rows)} slices."
+            )
     table = slices.table.iloc[rows]
-    positive = positive_label(slices)
+    said = partial(slice_caption, predictions=predictions, positive=positive_label(slices))
     markup = pd.DataFrame(
         {
             "slice": [slice_layer(slices, row) for row in rows],
+            # Before the lesion, so that its outline is drawn on top.
+            **{
+                model: [response_layer(one) for one in response]
+                for model, response in (responses or {}).items()
+            },
             "lesion": [lesion_layer(slices.masks[row]) for row in rows],
-            "caption": [slice_caption(one, predictions, positive) for one in table.itertuples()],
+            "caption": [said(one, labels=study.labels) for one in table.itertuples()],
         }
     )
-    switches = {"lesion": _switch("lesion", on=True)}
-    if responses is not None:
-        # Before the lesion, so that its outline is drawn on top.
-        markup.insert(1, "response", [response_layer(response) for response in responses])
-        switches["response"] = _switch("response", on=False)
+    switches = {"lesion": _switch(["lesion on", "lesion off"])}
+    if responses:
+        names = [study.labels[model] for model in responses]
+        offers = [f"response of {name}" for name in names] if len(names) > 1 else ["response on"]
+        switches["response"] = _switch(["response off", *offers])
 
     # One for all: a saved page writes each layout and style out in full, 1 kB each.
     layout = Layout(flex_flow="column", width="auto", grid_area="1 / 1")
@@ -84,9 +96,11 @@ def slice_explorer(
             layout={"width": "auto", "flex": "1 1 auto"},
         )
         stacks = {kind: _stack(slider, map(page, shown[kind]), layout) for kind in shown}
-        for kind, switch in switches.items():
-            stacks[kind] = _stack(switch, [stacks[kind], page()], layout)
-        caption = stacks.pop("caption")
+        caption, lesion = stacks.pop("caption"), stacks.pop("lesion")
+        if responses:
+            drawn = [page(), *(stacks.pop(model) for model in responses)]
+            stacks["response"] = _stack(switches["response"], drawn, layout)
+        stacks["lesion"] = _stack(switches["lesion"], [lesion, page()], layout)
         pile = GridBox([*stacks.values()], layout={"grid_template_columns": "100%"})
         panels.append(VBox([_player(slider), pile, caption]))
 
@@ -97,7 +111,9 @@ def slice_explorer(
     )
 
 
-def training_explorer(history: pd.DataFrame, evaluations: pd.DataFrame, runs: pd.DataFrame) -> VBox:
+def training_explorer(
+    study: Study, history: pd.DataFrame, evaluations: pd.DataFrame, runs: pd.DataFrame
+) -> VBox:
     """Choose images per class and seed, see loss, accuracy and Dice of every model over epochs.
 
     Tables: see `Runs`.
@@ -118,7 +134,7 @@ def training_explorer(history: pd.DataFrame, evaluations: pd.DataFrame, runs: pd
     by_size = []
     for n in sizes:
         values = [
-            _curves(history, evaluations, runs.loc[drawn[n, one]])
+            _curves(study, history, evaluations, runs.loc[drawn[n, one]])
             if (n, one) in drawn
             else "This run is missing."
             for one in seeds
@@ -130,9 +146,38 @@ def training_explorer(history: pd.DataFrame, evaluations: pd.DataFrame, runs: pd
     )
 
 
-def _curves(history: pd.DataFrame, evaluations: pd.DataFrame, runs: pd.DataFrame) -> str:
+def answer_explorer(
+    study: Study,
+    slices: Slices,
+    predictions: pd.DataFrame,
+    responses: Callable[[str, np.ndarray], np.ndarray | None],
+    n: int = 3,
+) -> VBox:
+    """Choose a model, see the slices that it was surest of, right and wrong, n of each.
+
+    predictions: of one run of each model, see `Runs.predictions`. responses: gives those of a model
+    to rows of the slice table, float (len(rows), H, W), or None where it has none.
+    """
+    there = [model for model in study.models if model in set(predictions["model"])]
+    galleries = []
+    for model in there:
+        answers = confident_answers(slices, predictions[predictions["model"] == model], n)
+        drawn = responses(model, answers["row"].to_numpy())
+        galleries.append(HTML(answer_gallery(slices, answers, drawn)))
+    names = [study.labels[model] for model in there]
+    choice = Dropdown(options=names, description="model", layout={"width": "auto"})
+    layout = Layout(flex_flow="column", width="auto")
+    return VBox(
+        [choice, _stack(choice, galleries, layout)],
+        layout={"width": "100%", "max_width": SHOWN_ANSWERS},
+    )
+
+
+def _curves(
+    study: Study, history: pd.DataFrame, evaluations: pd.DataFrame, runs: pd.DataFrame
+) -> str:
     """The training of each model on one subset, on axes that are the same for every subset."""
-    figure = training_curves(history, evaluations, runs, by="model")
+    figure = training_curves(study, history, evaluations, runs, by="model")
     for axes in figure.axes:
         axes.set_xlim(0, history["epoch"].max())
         axes.set_ylim(0, 1 if axes is not figure.axes[0] else None)
@@ -151,10 +196,12 @@ def _curves(history: pd.DataFrame, evaluations: pd.DataFrame, runs: pd.DataFrame
     )
 
 
-def _switch(name: str, on: bool) -> ToggleButtons:
+def _switch(options: list[str]) -> ToggleButtons | Dropdown:
+    """The first option is chosen; more than two do not stand beside each other on a phone."""
+    if len(options) > 2:
+        return Dropdown(options=options, layout={"width": "auto"})
     return ToggleButtons(
-        options=[f"{name} on", f"{name} off"],
-        index=0 if on else 1,
+        options=options,
         style={"button_width": "9em"},
         layout={"width": "auto", "margin": "2px 2px 6px"},
     )

@@ -1,31 +1,28 @@
-"""Figures 4 and 5: both networks drawn from the live modules."""
+"""Figures 4 and 5: the paper's networks drawn from the tables of their parts."""
 
 import math
 from itertools import pairwise
 
 import matplotlib.pyplot as plt
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
-from torch import nn
 
-from ubc_lib.figures.style import MODEL_COLOURS, NEUTRAL
-from ubc_lib.models import build_model, parameter_table
+from ubc_lib.figures.style import NEUTRAL, PAPER_COLOURS
 
 WIDE, HIGH = 2.2, 0.62  # of a box, inches
 ACROSS, DOWN = 2.5, 0.86  # from one box to the next
 
 
-def architecture(model: str, image_size: int = 224) -> Figure:
+def architecture(table: pd.DataFrame, skips: dict[str, str], image_size: int = 224) -> Figure:
     """A network as boxes, one line per resolution, halving downwards.
 
     Each box tells what a part gives (channels × height × width) and its parameters. Orange is the
     encoder with its classifier, blue what the Unet-boosted classifier adds, and dashed arrows are
-    the skip connections, found from the channels that each decoder level takes in.
+    the skip connections. table: see `models.parameter_table`; skips: see `models.skip_connections`.
     """
-    network = build_model(model, seed=0)
-    table = parameter_table(model, image_size)
     places = {"image": (0, 0)}
     places |= {row.part: _place(row.part, row.output, image_size) for row in table.itertuples()}
     columns, lines = zip(*places.values(), strict=True)
@@ -39,32 +36,16 @@ def architecture(model: str, image_size: int = 224) -> Figure:
     for row in table.itertuples():
         added = row.part.startswith(("decoder", "segmentation"))
         numbers = f"{row.output.replace('x', ' × ')}   ({row.parameters:,})".replace(",", "\u202f")
-        colour = MODEL_COLOURS["ubc_resnet34" if added else "resnet34"]
-        _box(axes, places[row.part], _title(row.part, network), numbers, colour)
+        colour = PAPER_COLOURS["ubc_resnet34" if added else "resnet34"]
+        _box(axes, places[row.part], _title(row.part, row.blocks), numbers, colour)
 
     encoder = ["image", *table.loc[table["part"].str.startswith("encoder"), "part"]]
     decoder = [*table.loc[table["part"].str.startswith(("decoder", "segm")), "part"]]
     for start, end in [*pairwise([*encoder, "classifier"]), *pairwise([encoder[-1], *decoder])]:
         _between(axes, places[start], places[end])
-    for end, start in skip_connections(network).items():
+    for end, start in skips.items():
         _skip(axes, places[start], places[end])
     return figure
-
-
-def skip_connections(network: nn.Module) -> dict[str, str]:
-    """Which encoder part each decoder level also takes in; levels without one are left out.
-
-    A level has a skip connection where it takes in more channels than the level below gives.
-    """
-    if not hasattr(network, "decoder"):
-        return {}
-    finer = [*(f"encoder level {k}" for k in (3, 2, 1)), "encoder stem", "image"]
-    below, skips = network.encoder.out_channels[-1], {}
-    for k, (block, part) in enumerate(zip(network.decoder.blocks, finer, strict=True), start=1):
-        if block.conv1[0].in_channels > below:
-            skips[f"decoder level {k}"] = part
-        below = block.conv2[0].out_channels
-    return skips
 
 
 def _place(part: str, output: str, image_size: int) -> tuple[int, int]:
@@ -76,9 +57,8 @@ def _place(part: str, output: str, image_size: int) -> tuple[int, int]:
     return int(part.startswith("decoder")), int(math.log2(image_size // int(output.split("x")[1])))
 
 
-def _title(part: str, network: nn.Module) -> str:
+def _title(part: str, blocks: int) -> str:
     if part.startswith("encoder level"):
-        blocks = len(getattr(network.encoder, f"layer{part[-1]}"))
         return f"{part}, {blocks} blocks"
     return {
         "encoder stem": "encoder stem, 7 × 7",

@@ -12,31 +12,32 @@ from matplotlib.ticker import NullLocator
 
 from ubc_lib.figures.style import (
     CLASS_COLOURS,
-    MODEL_COLOURS,
     NEUTRAL,
     WIDTH,
     literal,
-    model_label,
+    model_colours,
     sequence_colours,
 )
 from ubc_lib.results import paper
 from ubc_lib.results.runs import whole_curves
 from ubc_lib.results.tables import accuracy_by_images
+from ubc_lib.study import Study
 
 # How every value of the paper is drawn.
 DIAMOND = {"marker": "D", "s": 42, "facecolor": "white", "linewidth": 1.8}
 
 
-def accuracy_against_images(runs: pd.DataFrame, dummy: float) -> Figure:
-    """Figure 6: test accuracy against training images per class, both models.
+def accuracy_against_images(study: Study, runs: pd.DataFrame, dummy: float) -> Figure:
+    """Figure 6: test accuracy against training images per class, every model.
 
     Lines are means over the seeds of `whole_curves` with their Wilson 95 % band, dots all single
     seeds, diamonds the paper's values at 190 images, the dashed line a dummy that always answers
     the positive class. runs: see `Runs.runs`.
     """
     figure, axes = plt.subplots(figsize=(WIDTH, 4.2))
+    colours = model_colours(study)
     for model, means in accuracy_by_images(whole_curves(runs)).groupby("model", sort=False):
-        colour, single = MODEL_COLOURS[model], runs[runs["model"] == model]
+        colour, single = colours[model], runs[runs["model"] == model]
         axes.fill_between(
             means["images_per_class"], means["low"], means["high"], color=colour, alpha=0.15, lw=0
         )
@@ -47,18 +48,14 @@ def accuracy_against_images(runs: pd.DataFrame, dummy: float) -> Figure:
             lw=2,
             marker="o",
             ms=5,
-            label=model_label(model),
+            label=study.labels[model],
         )
         axes.scatter(
             single["images_per_class"], single["accuracy"], s=16, color=colour, alpha=0.5, lw=0
         )
-        axes.scatter(
-            paper.IMAGES_PER_CLASS,
-            paper.TABLE_3[model].accuracy,
-            edgecolor=colour,
-            zorder=5,
-            **DIAMOND,
-        )
+        if model in paper.TABLE_3:
+            printed = paper.IMAGES_PER_CLASS, paper.TABLE_3[model].accuracy
+            axes.scatter(*printed, edgecolor=colour, zorder=5, **DIAMOND)
     axes.scatter([], [], edgecolor=NEUTRAL, label="paper", **DIAMOND)
     axes.axhline(dummy, color=NEUTRAL, ls="--", lw=1.2, label="always positive")
     images_axis(axes, [*runs["images_per_class"].unique(), paper.IMAGES_PER_CLASS])
@@ -67,7 +64,7 @@ def accuracy_against_images(runs: pd.DataFrame, dummy: float) -> Figure:
     return figure
 
 
-def accuracy_against_dice(runs: pd.DataFrame) -> Figure:
+def accuracy_against_dice(study: Study, runs: pd.DataFrame) -> Figure:
     """Figure 7: test accuracy against Dice for every model that draws masks, labelled by size.
 
     Large dots are means over seeds (see `whole_curves`), small ones single seeds, the diamond the
@@ -75,12 +72,14 @@ def accuracy_against_dice(runs: pd.DataFrame) -> Figure:
     """
     runs = runs.dropna(subset="dice")
     figure, axes = plt.subplots(figsize=(WIDTH, 4.2))
-    sizes = []
+    sizes, colours = [], model_colours(study)
     for model, means in accuracy_by_images(whole_curves(runs)).groupby("model", sort=False):
-        colour, single = MODEL_COLOURS[model], runs[runs["model"] == model]
+        colour, single = colours[model], runs[runs["model"] == model]
         axes.plot(means["dice"], means["accuracy"], color=colour, lw=1, alpha=0.5)
         axes.scatter(single["dice"], single["accuracy"], s=16, color=colour, alpha=0.5, lw=0)
-        axes.scatter(means["dice"], means["accuracy"], s=60, color=colour, label=model_label(model))
+        axes.scatter(
+            means["dice"], means["accuracy"], s=60, color=colour, label=study.labels[model]
+        )
         sizes += [
             axes.text(
                 row.dice,
@@ -91,13 +90,10 @@ def accuracy_against_dice(runs: pd.DataFrame) -> Figure:
             )
             for row in means.itertuples()
         ]
-        axes.scatter(
-            paper.TABLE_3[model].dice,
-            paper.TABLE_3[model].accuracy,
-            edgecolor=colour,
-            **DIAMOND,
-            label=f"paper, {paper.IMAGES_PER_CLASS} images",
-        )
+        if model in paper.TABLE_3:
+            printed = paper.TABLE_3[model].dice, paper.TABLE_3[model].accuracy
+            label = f"paper, {paper.IMAGES_PER_CLASS} images"
+            axes.scatter(*printed, edgecolor=colour, label=label, **DIAMOND)
     if runs.empty:
         axes.set_title("No model of this study draws masks.")
     axes.margins(0.1)
@@ -115,6 +111,7 @@ def accuracy_against_dice(runs: pd.DataFrame) -> Figure:
 
 
 def training_curves(
+    study: Study,
     history: pd.DataFrame,
     evaluations: pd.DataFrame,
     runs: pd.DataFrame,
@@ -126,14 +123,16 @@ def training_curves(
     batches, solid on the test set. Tables: see `Runs`. by: what the runs differ in, and are
     coloured by, "images_per_class" or "model".
     """
-    colours = _colours(sorted(runs[by].unique()), by)
+    values = sorted(runs[by].unique())
+    colours = dict(zip(values, sequence_colours(len(values)), strict=True))
+    colours = model_colours(study) if by == "model" else colours
     with_dice = evaluations["dice"].notna().any()
     figure, panels = plt.subplots(
         2 + with_dice, figsize=(WIDTH, 2.5 * (2 + with_dice) + 0.8), sharex=True
     )
     for run in runs.itertuples():
         value = getattr(run, by)
-        colour, label = colours[value], model_label(value) if by == "model" else value
+        colour, label = colours[value], study.labels[value] if by == "model" else value
         trained = _of_run(history, run)
         tested = _of_run(evaluations, run)
         curves = [trained["loss"], tested["accuracy"], tested["dice"]][: len(panels)]
@@ -152,7 +151,7 @@ def training_curves(
         title=None if by == "model" else "images per class",
         loc="lower center",
         bbox_to_anchor=(0.5, 1),
-        ncols=min(len(colours), 5),
+        ncols=min(len(values), 2 if by == "model" else 5),
         handlelength=1.2,
     )
     figure.align_ylabels()
@@ -174,13 +173,6 @@ def lesion_areas(slices: pd.DataFrame) -> Figure:
     sns.boxplot(**shared, palette=palette, fill=False, width=0.75, showfliers=False, ax=axes)
     axes.set(xlabel="lesion area of a slice, cm²", ylabel="", xlim=(0, None))
     return figure
-
-
-def _colours(values: list, by: str) -> dict:
-    """A colour for each value: the models' own, or from light to dark."""
-    if by == "model":
-        return {model: MODEL_COLOURS[model] for model in values}
-    return dict(zip(values, sequence_colours(len(values)), strict=True))
 
 
 def _of_run(table: pd.DataFrame, run) -> pd.DataFrame:

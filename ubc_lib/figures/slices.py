@@ -10,6 +10,8 @@ from ubc_lib.data.slices import Slices
 from ubc_lib.figures.style import LESION_COLOUR, RESPONSE_COLOURS, WIDTH, literal
 from ubc_lib.system.errors import InputError
 
+MOST_RESPONSES = 4  # that a line has room for
+
 
 def example_rows(slices: Slices, rows: np.ndarray, per_class: int) -> np.ndarray:
     """One slice, the one with most lesion, of each of `per_class` patients of either class.
@@ -83,36 +85,44 @@ def slice_grid(slices: Slices, rows: np.ndarray, masks: bool = False) -> Figure:
 
 
 def response_grid(
-    slices: Slices, rows: np.ndarray, responses: np.ndarray, predictions: pd.DataFrame
+    slices: Slices,
+    rows: np.ndarray,
+    responses: dict[str, np.ndarray],
+    predictions: pd.DataFrame,
+    labels: dict[str, str],
 ) -> Figure:
-    """Figure 3: image, lesion mask and response map before thresholding, one slice per line.
+    """Figure 3: image with lesion mask, and response maps before thresholding, a slice per line.
 
-    responses: float (len(rows), H, W), probability of lesion. predictions: of one run, see
-    `Runs.predictions`; from it come the true class and the model's confidence in its answer.
+    responses: by model, of `MOST_RESPONSES` at most, probability of lesion, float (len(rows), H,
+    W). predictions: of one run of each, see `Runs.predictions`; from it come the true class and the
+    model's confidence in its answer. labels: what readers see of each model.
     """
-    side = WIDTH / 3
+    shown = dict(list(responses.items())[:MOST_RESPONSES])
+    side = WIDTH / (2 + len(shown))
     figure, grid = plt.subplots(
         len(rows),
-        3,
+        2 + len(shown),
         figsize=(WIDTH, (side + 0.3) * len(rows) + 0.4),
         squeeze=False,
         layout="constrained",
     )
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.03, wspace=0, hspace=0)
-    probability = predictions.set_index(["patient", "slice_index"])["probability"]
-    labels = slices.table.drop_duplicates("target").set_index("target")["label"]
-    for line, row, response in zip(grid, rows, responses, strict=True):
+    probability = predictions.set_index(["model", "patient", "slice_index"])["probability"]
+    classes = slices.table.drop_duplicates("target").set_index("target")["label"]
+    for place, (line, row) in enumerate(zip(grid, rows, strict=True)):
         one = slices.table.iloc[row]
         for axes in line:
             _blank(axes)
         draw_slice(line[0], slices.images[row])
         draw_slice(line[1], slices.images[row])
         draw_mask(line[1], slices.masks[row])
-        drawn = line[2].imshow(response, cmap=RESPONSE_COLOURS, vmin=0, vmax=1)
-        positive = probability[one.patient, one.slice_index]
-        answer, confidence = labels[int(positive > 0.5)], max(positive, 1 - positive)
         line[0].set_title(f"true: {literal(one.label)}", loc="left")
-        line[2].set_title(f"model: {literal(answer)} {confidence:.2f}", loc="left")
+        for axes, (model, response) in zip(line[2:], shown.items(), strict=True):
+            drawn = axes.imshow(response[place], cmap=RESPONSE_COLOURS, vmin=0, vmax=1)
+            positive = probability[model, one.patient, one.slice_index]
+            answer, confidence = classes[int(positive > 0.5)], max(positive, 1 - positive)
+            who = "model" if len(shown) == 1 else labels[model]
+            axes.set_title(f"{who}: {literal(answer)} {confidence:.2f}", loc="left")
     figure.colorbar(
         drawn,
         ax=grid[-1].tolist(),

@@ -7,57 +7,82 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ubc_lib.figures.curves import DIAMOND, images_axis, legend_above
-from ubc_lib.figures.style import MODEL_COLOURS, NEUTRAL, WIDTH, model_label
+from ubc_lib.figures.style import NEUTRAL, WIDTH, model_colours
 from ubc_lib.results import paper
 from ubc_lib.results.runs import whole_curves
 from ubc_lib.statistics.efficiency import LearningCurves, curve_band
-from ubc_lib.statistics.variance import DIFFERENCE, accuracy_by_seed
+from ubc_lib.statistics.variance import differences_by_seed
+from ubc_lib.study import Pair, Study
 
 DIFFERENCE_COLOUR = "#882255"
 
 
-def model_differences(comparison: pd.DataFrame, runs: pd.DataFrame) -> Figure:
-    """The difference UBC-ResNet34 − ResNet34 at each size, with both of its intervals.
+def model_differences(study: Study, comparison: pd.DataFrame, runs: pd.DataFrame) -> Figure:
+    """What each pair of the study differs by at each size, with both of its intervals.
 
     Thick bars: bootstrap over patients; thin bars: over seeds, Nadeau and Bengio, which may go on
-    beyond the frame. Small dots are single seeds, the diamond is the paper's difference.
-    comparison: see `comparison.compare_models`; runs: see `Runs.runs`.
+    beyond the frame. Small dots are single seeds, the diamond is the paper's difference. Pairs
+    stand beside each other. comparison: see `comparison.compare_models`; runs: see `Runs.runs`.
     """
     figure, axes = plt.subplots(figsize=(WIDTH, 4.2))
     table = comparison.dropna(subset="difference")
-    reach = 0.12
+    single = differences_by_seed(study, runs)
     if table.empty:
-        axes.set_title("Nothing to compare: no size has both models.")
-    else:
-        single = accuracy_by_seed(runs)[DIFFERENCE].dropna().reset_index()
-        over_seeds = table.dropna(subset="seeds_low")
-        if not over_seeds.empty:
-            _intervals(axes, over_seeds, "seeds_low", "seeds_high", "95 %, seeds", elinewidth=1)
-        _intervals(axes, table, "low", "high", "95 %, patients", elinewidth=4)
-        axes.plot(
-            table["images_per_class"], table["difference"], "o", ms=6, color=DIFFERENCE_COLOUR
-        )
-        # A little to the side, where the intervals do not hide them.
-        beside = single["images_per_class"] * 1.1
-        axes.scatter(
-            beside, single[DIFFERENCE], s=16, color=NEUTRAL, alpha=0.5, lw=0, label="single seeds"
-        )
-        reach = max(reach, 1.1 * np.abs([*table["low"], *table["high"], *single[DIFFERENCE]]).max())
+        axes.set_title("Nothing to compare: no size has both models of a pair.")
+    for place, pair in enumerate(study.pairs):
+        ours, theirs = (_of_pair(one, pair) for one in (table, single))
+        colour = DIFFERENCE_COLOUR if len(study.pairs) == 1 else model_colours(study)[pair.model]
+        _draw_pair(axes, ours, theirs, _aside(place, len(study.pairs)), colour)
+        if len(study.pairs) > 1:
+            label = f"{study.labels[pair.model]} − {study.labels[pair.against]}"
+            axes.plot([], [], "o", ms=6, color=colour, label=label)
+    for label, width in {"95 %, seeds": 1, "95 %, patients": 4}.items():
+        axes.plot([], [], color=NEUTRAL, lw=width, label=label)
+    axes.scatter([], [], s=16, color=NEUTRAL, alpha=0.5, lw=0, label="single seeds")
     axes.scatter(
         paper.IMAGES_PER_CLASS, paper.DIFFERENCE, edgecolor=NEUTRAL, label="paper", **DIAMOND
     )
     axes.axhline(0, color=NEUTRAL, ls="--", lw=1.2)
-    images_axis(axes, [*table["images_per_class"], paper.IMAGES_PER_CLASS])
+    images_axis(axes, [*table["images_per_class"].unique(), paper.IMAGES_PER_CLASS])
+    shown = np.abs([*table["low"], *table["high"], *single["difference"], paper.DIFFERENCE])
+    reach = 1.1 * np.nanmax(shown.astype(float))
     axes.set(
         xlabel="training images per class",
-        ylabel="accuracy, UBC-ResNet34 − ResNet34",
+        ylabel="difference in accuracy",
         ylim=(-reach, reach),
     )
+    if len(study.pairs) == 1:
+        (pair,) = study.pairs
+        axes.set_ylabel(f"accuracy, {study.labels[pair.model]} − {study.labels[pair.against]}")
     legend_above(axes)
     return figure
 
 
-def fitted_curves(curves: LearningCurves, runs: pd.DataFrame) -> Figure:
+def _of_pair(table: pd.DataFrame, pair: Pair) -> pd.DataFrame:
+    return table[table["model"].eq(pair.model) & table["against"].eq(pair.against)]
+
+
+def _aside(place: int, pairs: int) -> float:
+    """The factor that sets a pair beside the others on a logarithmic axis of sizes."""
+    return 1.06 ** (place - (pairs - 1) / 2)
+
+
+def _draw_pair(
+    axes: Axes, table: pd.DataFrame, single: pd.DataFrame, aside: float, colour: str
+) -> None:
+    sizes, difference = table["images_per_class"] * aside, table["difference"]
+    for prefix, width in {"seeds_": 1, "": 4}.items():
+        # A percentile interval may lie beside its difference.
+        arms = [difference - table[f"{prefix}low"], table[f"{prefix}high"] - difference]
+        lengths = np.maximum(np.array(arms, float), 0)
+        axes.errorbar(sizes, difference, lengths, fmt="none", ecolor=colour, elinewidth=width)
+    axes.plot(sizes, difference, "o", ms=6, color=colour)
+    # A little to the side, where the intervals do not hide them.
+    beside = single["images_per_class"].astype(float) * aside * 1.1
+    axes.scatter(beside, single["difference"], s=16, color=NEUTRAL, alpha=0.5, lw=0)
+
+
+def fitted_curves(study: Study, curves: LearningCurves, runs: pd.DataFrame) -> Figure:
     """Learning curves with their 95 % band over seeds, and the means that they were fitted to.
 
     curves: see `efficiency.fit_learning_curves`; runs: see `Runs.runs`.
@@ -66,9 +91,9 @@ def fitted_curves(curves: LearningCurves, runs: pd.DataFrame) -> Figure:
     images = np.geomspace(curves.sizes[0], curves.sizes[-1], 100)
     means = whole_curves(runs).groupby(["model", "images_per_class"])["accuracy"].mean()
     for model, of_model in means.groupby(level="model"):
-        colour = MODEL_COLOURS[model]
+        colour = model_colours(study)[model]
         of_model = of_model.droplevel("model")
-        axes.scatter(of_model.index, of_model, s=26, color=colour, label=model_label(model))
+        axes.scatter(of_model.index, of_model, s=26, color=colour, label=study.labels[model])
         if model in curves.fitted:
             band = curve_band(curves, model, images)
             axes.fill_between(images, band["low"], band["high"], color=colour, alpha=0.15, lw=0)
@@ -81,7 +106,7 @@ def fitted_curves(curves: LearningCurves, runs: pd.DataFrame) -> Figure:
     return figure
 
 
-def reliability_diagram(table: pd.DataFrame) -> Figure:
+def reliability_diagram(study: Study, table: pd.DataFrame) -> Figure:
     """The share of positive slices against the probability that a model gave them.
 
     The area of a dot is the number of slices; on the dashed line probabilities mean what they say.
@@ -90,11 +115,11 @@ def reliability_diagram(table: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(figsize=(WIDTH, 4.6))
     axes.plot([0, 1], [0, 1], color=NEUTRAL, ls="--", lw=1.2)
     for model, bins in table.groupby("model"):
-        colour = MODEL_COLOURS[model]
+        colour = model_colours(study)[model]
         area = 15 + 200 * bins["slices"] / bins["slices"].sum()
         axes.plot(bins["predicted"], bins["observed"], color=colour, lw=1.5)
         axes.scatter(bins["predicted"], bins["observed"], s=area, color=colour, alpha=0.8, lw=0)
-        axes.plot([], [], color=colour, marker="o", lw=1.5, label=model_label(model))
+        axes.plot([], [], color=colour, marker="o", lw=1.5, label=study.labels[model])
     if table.empty:
         axes.set_title("No finished run of this size.")
     axes.set(
@@ -106,19 +131,3 @@ def reliability_diagram(table: pd.DataFrame) -> Figure:
     )
     legend_above(axes)
     return figure
-
-
-def _intervals(
-    axes: Axes, table: pd.DataFrame, low: str, high: str, label: str, elinewidth: float
-) -> None:
-    arms = [table["difference"] - table[low], table[high] - table["difference"]]
-    axes.errorbar(
-        table["images_per_class"],
-        table["difference"],
-        # A percentile interval may lie beside its difference.
-        yerr=np.maximum(arms, 0),
-        fmt="none",
-        ecolor=DIFFERENCE_COLOUR,
-        elinewidth=elinewidth,
-        label=label,
-    )

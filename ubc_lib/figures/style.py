@@ -1,19 +1,30 @@
 """One look for the whole book: names, colours and fonts."""
 
+from itertools import cycle
+
 import seaborn as sns
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-from ubc_lib.system.errors import InputError
+from ubc_lib.study import Study
 
-# Okabe & Ito's colours, told apart with every common colour blindness; dark enough for white.
-MODEL_COLOURS = {"resnet34": "#D55E00", "ubc_resnet34": "#0072B2"}
+# Okabe & Ito's and Tol's colours, dark enough for white; the first two and what follows are told
+# apart with every common colour blindness, ten of them by most readers.
+PAPER_COLOURS = {"resnet34": "#D55E00", "ubc_resnet34": "#0072B2"}
+OTHER_COLOURS = [
+    "#117733",
+    "#AA4499",
+    "#332288",
+    "#8A7A00",
+    "#CC5577",
+    "#2A8F83",
+    "#661100",
+    "#555555",
+]
 CLASS_COLOURS = {1: "#AA4499", 0: "#117733"}
 LESION_COLOUR = "#FFB000"
 RESPONSE_COLOURS = "magma"
 RESPONSE_OPACITY = 0.7  # over a slice, where a response is 1
 NEUTRAL = "#595959"
-
-MODEL_LABELS = {"resnet34": "ResNet34", "ubc_resnet34": "UBC-ResNet34"}
 
 # Inches. Shown in a column 350 CSS pixels wide, text of 11 points is still 10 pixels high.
 WIDTH = 5.4
@@ -51,11 +62,10 @@ def use_book_style() -> None:
     set_matplotlib_formats("svg", metadata={"Date": None})
 
 
-def model_label(model: str) -> str:
-    """The name of a model as the paper prints it; InputError for a model it does not have."""
-    if model not in MODEL_LABELS:
-        raise InputError(f"Unknown model {model!r}. Allowed: {', '.join(MODEL_LABELS)}.")
-    return MODEL_LABELS[model]
+def model_colours(study: Study) -> dict[str, str]:
+    """A colour for each model of a study: the paper's always have the same."""
+    others = [name for name in study.models if name not in PAPER_COLOURS]
+    return PAPER_COLOURS | dict(zip(others, cycle(OTHER_COLOURS), strict=False))
 
 
 def literal(name: str) -> str:

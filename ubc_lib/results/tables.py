@@ -16,7 +16,8 @@ def parameters_beside_paper(parts: pd.DataFrame) -> pd.DataFrame:
     parts: see `models.parameter_table`. Columns part, output, parameters, paper; the last row is
     the total.
     """
-    table = parts.assign(paper=parts["part"].map(paper.PARAMETERS).astype("Int64"))
+    table = parts[["part", "output", "parameters"]]
+    table = table.assign(paper=table["part"].map(paper.PARAMETERS).astype("Int64"))
     table.loc[len(table)] = ["total", "", table["parameters"].sum(), table["paper"].sum()]
     return table
 

@@ -5,13 +5,13 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from ubc_lib.results.runs import whole_curves
-from ubc_lib.statistics.checks import check_runs
+from ubc_lib.statistics.checks import finished_runs
 from ubc_lib.statistics.resampling import REPLICATES, percentiles
 from ubc_lib.system.seeds import generator
 
 # Draws of fewer points are too much alike for an interval.
 ENOUGH_POINTS = 6
-COLUMNS = ["over", "images_per_class", "rho", "low", "high", "n"]
+COLUMNS = ["model", "over", "images_per_class", "rho", "low", "high", "n"]
 
 
 def dice_correlation(
@@ -21,26 +21,22 @@ def dice_correlation(
 
     Rows by `over`: `sizes`, the means of each size over the seeds of `whole_curves`, as in the
     paper's Figure 7, where both rise with the number of images whether or not one helps the other;
-    `seeds`, the runs of one size, where the images cannot explain it. Columns over,
+    `seeds`, the runs of one size, where the images cannot explain it. Columns model, over,
     images_per_class (only for `seeds`), rho, low, high, n (points, which the bootstrap draws);
     rho is NaN below three points, or where either does not vary, its interval below
-    `ENOUGH_POINTS`. Runs without Dice, those of ResNet34, are left out; no rows where there are no
-    others.
+    `ENOUGH_POINTS`. Runs without Dice, of models that draw no masks, are left out.
 
-    runs: see `Runs.runs`; InputError where `check_runs` refuses them.
+    runs: see `Runs.runs`; InputError where `finished_runs` refuses them.
     """
-    check_runs(runs)
-    drawn = runs.dropna(subset="dice")
-    if drawn.empty:
-        return pd.DataFrame(columns=COLUMNS)
-    means = whole_curves(drawn).groupby("images_per_class")[["accuracy", "dice"]].mean()
-    points = [("sizes", np.nan, means)]
-    points += [("seeds", size, table) for size, table in drawn.groupby("images_per_class")]
     rows = []
-    for over, size, table in points:
-        values = table[["accuracy", "dice"]].to_numpy()
-        rho, low, high = spearman(values, replicates, seed)
-        rows.append((over, size, rho, low, high, len(values)))
+    for model, drawn in finished_runs(runs).dropna(subset="dice").groupby("model"):
+        means = whole_curves(drawn).groupby("images_per_class")[["accuracy", "dice"]].mean()
+        points = [("sizes", np.nan, means)]
+        points += [("seeds", size, table) for size, table in drawn.groupby("images_per_class")]
+        for over, size, table in points:
+            values = table[["accuracy", "dice"]].to_numpy()
+            rho, low, high = spearman(values, replicates, seed)
+            rows.append((model, over, size, rho, low, high, len(values)))
     return pd.DataFrame(rows, columns=COLUMNS).astype({"images_per_class": "Int64"})
 
 

@@ -1,5 +1,7 @@
 """What statistics refuse: tables that are empty, broken, or of more than one study."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -29,14 +31,15 @@ def check_predictions(predictions: pd.DataFrame) -> None:
         )
 
 
-def check_runs(runs: pd.DataFrame) -> None:
-    """Raise InputError unless `runs` (see `Runs.runs`) holds runs of one study on one cohort.
+def finished_runs(runs: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `runs` (see `Runs.runs`) that have an accuracy: those that did not diverge.
 
-    Refused: no rows, missing columns, a missing accuracy, one outside 0..1, a run twice, and more
-    than one study or fingerprint.
+    Raises InputError unless they are of one study on one cohort. Refused: no rows, missing columns,
+    an accuracy outside 0..1, a run twice, and more than one study or fingerprint.
     """
-    _check_table(runs, [*KEYS, "accuracy"], "runs")
-    _check_shares(runs["accuracy"], "accuracy", "runs")
+    _check_table(runs, KEYS, "runs", ["accuracy"])
+    finished = runs.dropna(subset="accuracy")
+    _check_shares(finished["accuracy"], "accuracy", "runs")
     for column in runs.columns.intersection(["study", "fingerprint"]):
         values = runs[column].unique()
         if len(values) > 1:
@@ -45,6 +48,7 @@ def check_runs(runs: pd.DataFrame) -> None:
                 "Give the runs of one study."
             )
     _check_unique(runs, KEYS, "runs")
+    return finished
 
 
 def describe(row: pd.Series) -> str:
@@ -54,8 +58,10 @@ def describe(row: pd.Series) -> str:
     return ", ".join(named.get(key, "{}").format(row[key]) for key in SLICE_KEYS if key in row)
 
 
-def _check_table(table: pd.DataFrame, columns: list[str], name: str) -> None:
-    absent = [column for column in columns if column not in table]
+def _check_table(
+    table: pd.DataFrame, columns: list[str], name: str, may_be_missing: Sequence[str] = ()
+) -> None:
+    absent = [column for column in (*columns, *may_be_missing) if column not in table]
     if absent:
         raise InputError(f"The {name} lack the column(s) {', '.join(absent)}.")
     if table.empty:

@@ -1,4 +1,6 @@
-"""UBC-ResNet34 against ResNet34, paired: the same seed, split, subset and test slices."""
+"""One model against another, paired: the same seed, split, subset and test slices."""
+
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -16,22 +18,23 @@ from ubc_lib.statistics.resampling import (
     patient_sums,
     percentiles,
 )
-from ubc_lib.study import MODEL_NAMES
+from ubc_lib.study import Pair, Study
 from ubc_lib.system.errors import InputError
 from ubc_lib.system.seeds import generator
 
 # Halves by patient: as many patients test as train.
 TEST_TRAIN_RATIO = 1.0
-BASELINE, BOOSTED = MODEL_NAMES
+SIDES = ("", "_against")
 
 COLUMNS = [
+    *Pair._fields,
     "images_per_class",
     "seeds",
     "unpaired",
     "patients",
     "slices",
-    BASELINE,
-    BOOSTED,
+    "accuracy",
+    "accuracy_against",
     "difference",
     "low",
     "high",
@@ -47,37 +50,40 @@ COLUMNS = [
 
 
 def compare_models(
-    predictions: pd.DataFrame, replicates: int = REPLICATES, seed: int = 0
+    study: Study, predictions: pd.DataFrame, replicates: int = REPLICATES, seed: int = 0
 ) -> pd.DataFrame:
-    """One row per size with the difference UBC-ResNet34 − ResNet34 and how sure it is.
+    """One row per pair of the study and size: what the models differ by, and how sure that is.
 
     predictions: see `Runs.predictions`. Only seeds that both models have are counted; the others
     are in `unpaired`. `correct` counts as the fraction that it is, except for McNemar's test.
     Columns, NaN where nothing can be said:
 
-    - images_per_class, seeds, unpaired, patients (over all seeds), slices (of one test half)
-    - resnet34, ubc_resnet34, difference: mean accuracies
+    - model, against (see `Study.pairs`), images_per_class
+    - seeds, unpaired, patients (over all seeds), slices (of one test half)
+    - accuracy, accuracy_against, difference: means, of the model less the other
     - low, high: bootstrap over patients (see `resampling`), the trained networks as given
     - seeds_low, seeds_high: over seeds, see `corrected_resampled_interval`
     - sd_over_seeds, share_at_least_0_10: of the differences of single seeds
     - same_answers: share of slices, over seeds, that both models give the same class
     - mcnemar_p: exact, on slices as if independent, by probability > 0.5; the median over seeds
-    - permutation_p, holm_p: see `permutation_p_value`; adjusted by Holm over the sizes
+    - permutation_p, holm_p: see `permutation_p_value`; adjusted by Holm over all rows
 
     Raises InputError where a pair of runs was not tested on the same slices, or `check_predictions`
     refuses the table.
     """
     check_predictions(predictions)
     rows = []
-    for size, cell in predictions.groupby("images_per_class"):
-        seeds = cell.groupby("seed")["model"].agg(set)
-        both = seeds.index[seeds.map({BASELINE, BOOSTED}.issubset)]
-        row = {"images_per_class": size, "seeds": len(both), "unpaired": len(seeds) - len(both)}
+    for pair, (size, cell) in product(study.pairs, predictions.groupby("images_per_class")):
+        of_pair = cell[cell["model"].isin(pair)]
+        seeds = of_pair.groupby("seed")["model"].agg(set)
+        both = seeds.index[seeds.map(set(pair).issubset)]
+        row = {**pair._asdict(), "images_per_class": size}
+        row |= {"seeds": len(both), "unpaired": len(seeds) - len(both)}
         if len(both):
-            pairs = paired_slices(cell[cell["seed"].isin(both)])
-            row |= _compared(pairs, replicates, seed)
+            slices = paired_slices(of_pair[of_pair["seed"].isin(both)], pair)
+            row |= _compared(slices, replicates, seed)
         rows.append(row)
-    table = pd.DataFrame(rows).reindex(columns=COLUMNS)
+    table = pd.DataFrame(rows, columns=COLUMNS)
     table = table.astype({"patients": "Int64", "slices": "Int64"})
     tested = table["permutation_p"].notna()
     if tested.any():
@@ -86,32 +92,31 @@ def compare_models(
     return table
 
 
-def paired_slices(predictions: pd.DataFrame) -> pd.DataFrame:
+def paired_slices(predictions: pd.DataFrame, pair: Pair) -> pd.DataFrame:
     """One row per size, seed and test slice, with what both models said of it.
 
-    Columns images_per_class, seed, patient, slice_index, target, and for each model correct_<model>
-    and right_<model> (whether probability > 0.5 agrees with the target).
+    Columns images_per_class, seed, patient, slice_index, target, and of the model and the one
+    against it correct, correct_against, and right, right_against (whether probability > 0.5 agrees
+    with the target).
     Raises InputError naming a slice that only one model of a pair was tested on.
     """
     keys = [*KEYS[1:], "patient", "slice_index", "target"]
     halves = []
-    for model in MODEL_NAMES:
+    for model, end in zip(pair, SIDES, strict=True):
         one = predictions[predictions["model"] == model]
         right = (one["probability"] > 0.5) == (one["target"] == 1)
-        named = {f"correct_{model}": one["correct"], f"right_{model}": right}
-        halves.append(one[keys].assign(**named))
+        halves.append(one[keys].assign(**{f"correct{end}": one["correct"], f"right{end}": right}))
     pairs = halves[0].merge(halves[1], on=keys, how="outer", indicator="found")
     alone = pairs[pairs["found"] != "both"]
     if not alone.empty:
         first = alone.iloc[0]
-        model = BASELINE if first["found"] == "left_only" else BOOSTED
+        model = pair.model if first["found"] == "left_only" else pair.against
         raise InputError(
             f"Only {model} predicts patient {first['patient']}, slice {first['slice_index']} "
             f"({first['images_per_class']} images per class, seed {first['seed']}). Models are "
             "compared on the same slices; give runs of one study."
         )
-    right = {f"right_{model}": bool for model in MODEL_NAMES}
-    return pairs.drop(columns="found").astype(right)
+    return pairs.drop(columns="found").astype({f"right{end}": bool for end in SIDES})
 
 
 def corrected_resampled_interval(
@@ -160,8 +165,8 @@ def permutation_p_value(totals: np.ndarray, replicates: int = REPLICATES, seed: 
 
 
 def _compared(pairs: pd.DataFrame, replicates: int, seed: int) -> dict:
-    correct, right = ([f"{name}_{model}" for model in MODEL_NAMES] for name in ("correct", "right"))
-    pairs["difference"] = pairs[correct[1]] - pairs[correct[0]]
+    pairs["difference"] = pairs["correct"] - pairs["correct_against"]
+    right = [f"right{end}" for end in SIDES]
     by_seed = pairs.groupby("seed")
     differences = by_seed["difference"].mean().to_numpy()
     sums = patient_sums(pairs, "difference")
@@ -170,8 +175,8 @@ def _compared(pairs: pd.DataFrame, replicates: int, seed: int) -> dict:
     return {
         "patients": len(sums),
         "slices": by_seed.size().min(),
-        BASELINE: pairs[correct[0]].mean(),
-        BOOSTED: pairs[correct[1]].mean(),
+        "accuracy": pairs["correct"].mean(),
+        "accuracy_against": pairs["correct_against"].mean(),
         "difference": pairs["difference"].mean(),
         "low": low,
         "high": high,

@@ -1,4 +1,4 @@
-"""How many labelled images a mask saves: learning curves, and where they are level."""
+"""How many labelled images a model saves: learning curves, and where they are level."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,14 @@ from scipy.optimize import curve_fit
 
 from ubc_lib.results.runs import whole_curves
 from ubc_lib.statistics.resampling import percentiles
-from ubc_lib.statistics.variance import DIFFERENCE, accuracy_by_seed
-from ubc_lib.study import MODEL_NAMES
+from ubc_lib.statistics.variance import accuracy_by_seed
+from ubc_lib.study import Pair, Study
 from ubc_lib.system.seeds import generator
 
 REPLICATES = 500
 # a, b and c of the curve: an accuracy, a loss of accuracy, and how fast it goes.
 BOUNDS = ([0.0, 0.0, 0.01], [1.0, 1.0, 3.0])
 START = (0.8, 0.3, 0.5)
-BASELINE, BOOSTED = MODEL_NAMES
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class LearningCurves:
 
     sizes: images per class that the study trained on, ascending. fitted: (3,), the parameters a, b
     and c for the means over seeds. replicates: (replicates, 3), for seeds drawn with replacement,
-    the same in both models; no rows unless four sizes have several seeds. A model with fewer than
+    the same in all models; no rows unless four sizes have several seeds. A model with fewer than
     four sizes is absent.
     """
 
@@ -46,12 +45,12 @@ def fit_learning_curves(
 
     Least squares within 0 ≤ a, b ≤ 1 and 0.01 ≤ c ≤ 3, so that no curve falls. Fitted are the
     seeds of `whole_curves`; they are drawn among those that have the same runs, so that every draw
-    has all sizes. runs: see `Runs.runs`; InputError where `check_runs` refuses them.
+    has all sizes. runs: see `Runs.runs`; InputError where `finished_runs` refuses them.
 
     Source: Cortes et al., Learning curves: asymptotic values and rate of convergence, NIPS 6
     (1993); Mukherjee et al., J. Comput. Biol. 10 (2003) 119–142.
     """
-    wide = accuracy_by_seed(whole_curves(runs)).drop(columns=DIFFERENCE, errors="ignore")
+    wide = accuracy_by_seed(whole_curves(runs))
     seeds = wide.index.unique("seed")
     drawn = _seeds_drawn(wide, replicates, generator(seed, "bootstrap"))
     # Few seeds give few different draws, and a fit takes milliseconds.
@@ -88,32 +87,38 @@ def curve_band(curves: LearningCurves, model: str, images: np.ndarray) -> pd.Dat
     return pd.DataFrame({"accuracy": fitted, "low": low, "high": high})
 
 
-def images_saved(curves: LearningCurves) -> pd.DataFrame:
-    """How many times the images ResNet34 needs for the accuracy that UBC-ResNet34 reaches.
+def images_saved(study: Study, curves: LearningCurves) -> pd.DataFrame:
+    """How many times the images one model needs for the accuracy that another reaches.
 
-    One row per size of the study; columns images_per_class, accuracy (UBC-ResNet34, fitted),
-    resnet34_images (per class, for that accuracy), ratio (above 1: UBC-ResNet34 saves images),
-    ratio_low, ratio_high (95 %), not_below, not_above. Curves are only compared within the sizes
-    that were trained: where ResNet34 needs more than the largest the ratio is NaN and not_below
-    says what it is at least; where it needs fewer than the smallest, not_above says what it is at
-    most. An end of the interval that lies beyond is NaN. No rows unless both models have a curve.
+    One row per pair of the study and size; columns model, against, images_per_class, accuracy (of
+    the model, fitted), images_against (per class, that the other needs for that accuracy), ratio
+    (above 1: the model saves images), ratio_low, ratio_high (95 %), not_below, not_above. Curves
+    are only compared within the sizes that were trained: where the other needs more than the
+    largest the ratio is NaN and not_below says what it is at least; where it needs fewer than the
+    smallest, not_above says what it is at most. An end of the interval that lies beyond is NaN. No
+    rows of a pair unless both models have a curve.
     """
-    columns = ["images_per_class", "accuracy", "resnet34_images", "ratio", "ratio_low"]
-    columns += ["ratio_high", "not_below", "not_above"]
-    if set(curves.fitted) != set(MODEL_NAMES):
-        return pd.DataFrame(columns=columns)
+    columns = [*Pair._fields, "images_per_class", "accuracy", "images_against", "ratio"]
+    columns += ["ratio_low", "ratio_high", "not_below", "not_above"]
+    pairs = [pair for pair in study.pairs if set(pair) <= set(curves.fitted)]
+    tables = [_saved(curves, pair) for pair in pairs]
+    return pd.concat([*tables], ignore_index=True) if tables else pd.DataFrame(columns=columns)
+
+
+def _saved(curves: LearningCurves, pair: Pair) -> pd.DataFrame:
     sizes = curves.sizes.astype(float)
-    needed = _needed(curves.fitted[BASELINE], curves.fitted[BOOSTED], sizes)
-    pairs = zip(curves.replicates[BASELINE], curves.replicates[BOOSTED], strict=True)
-    again = [_needed(baseline, boosted, sizes) for baseline, boosted in pairs]
+    needed = _needed(curves.fitted[pair.against], curves.fitted[pair.model], sizes)
+    both = zip(curves.replicates[pair.against], curves.replicates[pair.model], strict=True)
+    again = [_needed(against, model, sizes) for against, model in both]
     # There is nothing between a number and a size that is never reached.
     quantiles = {"q": [0.025, 0.975], "axis": 0, "method": "nearest"}
     low, high = np.quantile(again, **quantiles) if again else np.full((2, len(sizes)), np.nan)
     return pd.DataFrame(
         {
+            **pair._asdict(),
             "images_per_class": curves.sizes,
-            "accuracy": learning_curve(sizes, *curves.fitted[BOOSTED]),
-            "resnet34_images": _measured(needed),
+            "accuracy": learning_curve(sizes, *curves.fitted[pair.model]),
+            "images_against": _measured(needed),
             "ratio": _measured(needed) / sizes,
             "ratio_low": _measured(low) / sizes,
             "ratio_high": _measured(high) / sizes,
@@ -149,10 +154,10 @@ def _fit(sizes: np.ndarray, values: np.ndarray, start) -> np.ndarray:
     )[0]
 
 
-def _needed(baseline: np.ndarray, boosted: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Images that the baseline needs; inf beyond the largest size, 0 below the smallest."""
-    a, b, c = baseline
-    missing = a - learning_curve(sizes, *boosted)
+def _needed(against: np.ndarray, model: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Images that the other model needs; inf beyond the largest size, 0 below the smallest."""
+    a, b, c = against
+    missing = a - learning_curve(sizes, *model)
     with np.errstate(divide="ignore", over="ignore"):
         needed = np.where(missing > 0, np.power(b / np.maximum(missing, 1e-12), 1 / c), np.inf)
     needed[needed > sizes[-1] * (1 + 1e-9)] = np.inf

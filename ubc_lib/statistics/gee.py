@@ -8,7 +8,7 @@ import statsmodels.api as sm
 
 from ubc_lib.results.runs import whole_curves
 from ubc_lib.statistics.checks import check_predictions
-from ubc_lib.study import MODEL_NAMES
+from ubc_lib.study import Study
 from ubc_lib.system.errors import InputError
 
 # Fitted probabilities closer to 0 or 1 mean that the odds are infinite.
@@ -17,14 +17,15 @@ SEPARATED = 1e-4
 NO_VARIATION = 1e-6
 
 
-def odds_ratios(predictions: pd.DataFrame) -> pd.DataFrame:
+def odds_ratios(study: Study, predictions: pd.DataFrame) -> pd.DataFrame:
     """Logistic model of a right answer by generalised estimating equations, clustered by patient.
 
     logit P(correct) = intercept + model + log2(images per class) + model × log2(images per class),
-    with log2 centred on its mean over the study's sizes. Terms that do not vary in the study are
-    left out. Working correlation: independence; variances are the robust ones, which are somewhat
-    small below 50 patients. `correct` enters as the fraction that it is. All slices and seeds of a
-    patient are one cluster; the trained networks count as given. Seeds: see `whole_curves`.
+    with log2 centred on its mean over the study's sizes, and a term for each model but the baseline
+    (without its runs, the first that has any). Terms that do not vary in the study are left out.
+    Working correlation: independence; variances are the robust ones, which are somewhat small below
+    50 patients. `correct` enters as the fraction that it is. All slices and seeds of a patient are
+    one cluster; the trained networks count as given. Seeds: see `whole_curves`.
     Columns term, odds_ratio, low, high (95 %), p; all NaN where a model or a size is all but
     always right, or wrong, which leaves no finite odds; no interval where a term does not vary
     between patients.
@@ -45,7 +46,7 @@ def odds_ratios(predictions: pd.DataFrame) -> pd.DataFrame:
         .groupby(["patient", "model", "images_per_class"], as_index=False)
         .agg(correct=("correct", "mean"), slices=("correct", "size"))
     )
-    terms = _terms(cells)
+    terms = _terms(study, cells)
     with warnings.catch_warnings(), np.errstate(invalid="ignore"):
         # Answers that separate are seen below.
         warnings.simplefilter("ignore")
@@ -73,15 +74,20 @@ def odds_ratios(predictions: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _terms(cells: pd.DataFrame) -> pd.DataFrame:
+def _terms(study: Study, cells: pd.DataFrame) -> pd.DataFrame:
     sizes = np.log2(np.sort(cells["images_per_class"].unique()))
-    boosted = (cells["model"] == MODEL_NAMES[1]).astype(float)
     doublings = np.log2(cells["images_per_class"]) - sizes.mean()
-    terms = pd.DataFrame({"intercept (odds)": np.ones(len(cells))})
-    if cells["model"].nunique() > 1:
-        terms[f"UBC-ResNet34, at {2 ** sizes.mean():.0f} images per class"] = boosted
+    there = [model for model in study.models if model in set(cells["model"])]
+    reference = study.baseline if study.baseline in there else there[0]
+    others = {
+        study.labels[model]: (cells["model"] == model).astype(float)
+        for model in there
+        if model != reference
+    }
+    terms = {"intercept (odds)": np.ones(len(cells))}
+    middle = f"{2 ** sizes.mean():.0f} images per class"
+    terms |= {f"{label}, at {middle}": one for label, one in others.items()}
     if len(sizes) > 1:
         terms["twice the images"] = doublings
-    if cells["model"].nunique() > 1 and len(sizes) > 1:
-        terms["UBC-ResNet34 × twice the images"] = boosted * doublings
-    return terms
+        terms |= {f"{label} × twice the images": one * doublings for label, one in others.items()}
+    return pd.DataFrame(terms)

@@ -6,29 +6,39 @@ from scipy.stats import chi2
 
 from ubc_lib.results.runs import Runs
 from ubc_lib.results.wilson import wilson_interval
-from ubc_lib.statistics.checks import check_runs
+from ubc_lib.statistics.checks import finished_runs
 from ubc_lib.statistics.resampling import REPLICATES, percentiles
-from ubc_lib.study import MODEL_NAMES, Study, parts_of
+from ubc_lib.study import Pair, Study, parts_of
 from ubc_lib.system.errors import InputError
 from ubc_lib.system.seeds import generator
 
 SOURCES = ("initialisation", "subset", "split")
-DIFFERENCE = "difference"
+CELL = [*Pair._fields, "images_per_class"]
 # What the paper remarks on its Figure 6: images per class, and the sign of the bend.
 SHAPES = {"outlier at 2": (2, 1), "dip at 10": (10, -1)}
 
 
 def accuracy_by_seed(runs: pd.DataFrame) -> pd.DataFrame:
-    """Accuracies with a row per size and seed and a column per model.
+    """Accuracies with a row per size and seed and a column per model, NaN where a run is missing.
 
-    Where both models are, the column `difference` is UBC-ResNet34 − ResNet34, NaN for a seed that
-    only one of them has. runs: see `Runs.runs`; InputError where `check_runs` refuses them.
+    runs: see `Runs.runs`; InputError where `finished_runs` refuses them.
     """
-    check_runs(runs)
-    wide = runs.pivot(index=["images_per_class", "seed"], columns="model", values="accuracy")
-    if set(MODEL_NAMES) <= set(wide.columns):
-        wide[DIFFERENCE] = wide[MODEL_NAMES[1]] - wide[MODEL_NAMES[0]]
+    finished = finished_runs(runs)
+    wide = finished.pivot(index=["images_per_class", "seed"], columns="model", values="accuracy")
     return wide.rename_axis(columns=None)
+
+
+def differences_by_seed(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
+    """What each of the study's pairs differs by, seed by seed, where both models have the run.
+
+    Columns model, against, images_per_class, seed, difference. runs: see `accuracy_by_seed`.
+    """
+    wide = accuracy_by_seed(runs).reindex(columns=[*study.models])
+    tables = [pd.DataFrame(columns=[*CELL, "seed", "difference"])]
+    for pair in study.pairs:
+        difference = (wide[pair.model] - wide[pair.against]).dropna().rename("difference")
+        tables.append(difference.reset_index().assign(**pair._asdict())[tables[0].columns])
+    return pd.concat(tables[1:] or tables, ignore_index=True)
 
 
 def runs_by_source(study: Study, parts: dict[str, Runs]) -> dict[str, pd.DataFrame]:
@@ -44,35 +54,31 @@ def runs_by_source(study: Study, parts: dict[str, Runs]) -> dict[str, pd.DataFra
 
 
 def variance_split(
-    tables: dict[str, pd.DataFrame], replicates: int = REPLICATES, seed: int = 0
+    study: Study, tables: dict[str, pd.DataFrame], replicates: int = REPLICATES, seed: int = 0
 ) -> pd.DataFrame:
     """The standard deviation of accuracy that each source of chance brings.
 
     tables: runs (see `Runs.runs`) by what their seeds change: `initialisation` alone, `subset`
     alone, or with `split` all three. The variance due to the split is what the last has beyond the
-    other two. Columns source (initialisation, subset, split; `all` together), model (`difference`
-    for UBC-ResNet34 − ResNet34), images_per_class, seeds, sd, low, high (95 %). Intervals of what
-    was measured are those of a normal variable's standard deviation, by χ²; that of `split` is a
-    bootstrap over seeds, each table by itself, and absent where the others leave it nothing (sd 0).
-    NaN below two seeds, or where a table is absent; no rows without tables.
+    other two. Columns source (initialisation, subset, split; `all` together), model, against
+    (where it is the difference of a pair that varies), images_per_class, seeds, sd, low, high
+    (95 %). Intervals of what was measured are those of a normal variable's standard deviation, by
+    χ²; that of `split` is a bootstrap over seeds, each table by itself, absent where the others
+    leave it nothing (sd 0). NaN below two seeds, or where a table is absent; no rows without any.
 
     Raises InputError for an unknown source, or tables of different data.
     """
     if any(name not in SOURCES for name in tables):
         raise InputError(f"variance_split got {list(tables)}; allowed are {', '.join(SOURCES)}.")
-    wide = {name: accuracy_by_seed(runs) for name, runs in tables.items()}
+    measured = {name: _measured(study, runs) for name, runs in tables.items()}
     prints = {runs["fingerprint"].iloc[0] for runs in tables.values() if "fingerprint" in runs}
     if len(prints) > 1:
         raise InputError("variance_split got runs on different data (their fingerprints differ).")
-    columns = ["source", "model", "images_per_class", "seeds", "sd", "low", "high"]
-    if not tables:
-        return pd.DataFrame(columns=columns)
-    cells = pd.concat([table.melt(ignore_index=False) for table in wide.values()])
-    cells = cells.reset_index()[["variable", "images_per_class"]].drop_duplicates()
+    columns = ["source", *CELL, "seeds", "sd", "low", "high"]
     rng = generator(seed, "bootstrap")
     rows = []
-    for model, size in cells.sort_values(["variable", "images_per_class"]).to_numpy():
-        values = {name: _values(table, model, size) for name, table in wide.items()}
+    for cell in dict.fromkeys(cell for table in measured.values() for cell in table):
+        values = {name: table.get(cell, np.array([])) for name, table in measured.items()}
         variances = {name: _variances(drawn, replicates, rng) for name, drawn in values.items()}
         nothing = np.full(1 + replicates, np.nan)
         total = variances.get("split", nothing)
@@ -85,7 +91,7 @@ def variance_split(
                 low, high = _deviation_interval(deviation[0], seeds)
             else:
                 low, high = percentiles(deviation[1:]) if variance[0] > 0 else (np.nan, np.nan)
-            rows.append((source, model, size, seeds, deviation[0], low, high))
+            rows.append((source, *cell, seeds, deviation[0], low, high))
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -95,9 +101,9 @@ def chance_of_shape(runs: pd.DataFrame) -> pd.DataFrame:
     An outlier at 2 images per class lies above both neighbouring sizes, a dip at 10 below both. A
     seed counts where it has all three sizes; a shape whose sizes the study lacks has no row.
     Columns shape, model, curves, shown, share, low, high (Wilson, seeds as independent).
-    runs: see `Runs.runs`; InputError where `check_runs` refuses them.
+    runs: see `Runs.runs`; InputError where `finished_runs` refuses them.
     """
-    wide = accuracy_by_seed(runs).drop(columns=DIFFERENCE, errors="ignore")
+    wide = accuracy_by_seed(runs)
     sizes = sorted(runs["images_per_class"].unique())
     rows = []
     for shape, (size, sign) in SHAPES.items():
@@ -125,10 +131,18 @@ def _deviation_interval(deviation: float, n: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _values(table: pd.DataFrame, model: str, size: int) -> np.ndarray:
-    if model not in table or size not in table.index:
-        return np.array([])
-    return table.loc[size, model].dropna().to_numpy()
+def _measured(study: Study, runs: pd.DataFrame) -> dict[tuple, np.ndarray]:
+    """Differences of pairs, then accuracies, of all seeds, by the values of `CELL`.
+
+    An accuracy is against nothing, "".
+    """
+    accuracies = finished_runs(runs).assign(against="").rename(columns={"accuracy": "value"})
+    differences = differences_by_seed(study, runs).rename(columns={"difference": "value"})
+    return {
+        cell: values.to_numpy(float)
+        for table in (differences, accuracies)
+        for cell, values in table.groupby(CELL, dropna=False)["value"]
+    }
 
 
 def _variances(values: np.ndarray, replicates: int, rng: np.random.Generator) -> np.ndarray:
