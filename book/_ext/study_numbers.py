@@ -3,25 +3,15 @@
 import json
 from pathlib import Path
 
-from ubc_lib.book.quotes import PDF, VERDICTS, explorable, overview, quoted, status_box
-from ubc_lib.results.summary import ENOUGH_SEEDS
+from ubc_lib.book.verdict import PDF, substitutions
 
 
 def read_numbers(app, config):
     """Quote the headline study by name, and all studies in one table."""
     path = Path(app.srcdir, "studies", "summaries.json")
     summaries = json.loads(path.read_text(encoding="utf-8"))
-    headline, shown = summaries[0], explorable(summaries)
     has_pdf = Path(app.srcdir, PDF).is_file()
-    config.myst_substitutions = {
-        **quoted(headline, f"studies/{headline['study']}/"),
-        "explorer": quoted(shown, f"studies/{shown['study']}/")["explorer"],
-        "status": status_box(headline),
-        "studies": overview(summaries),
-        "pdf": f"Or all pages as {{download}}`one PDF <{PDF}>`." if has_pdf else "",
-        "enough_seeds": str(ENOUGH_SEEDS),
-        "rules": "\n".join(f"- **{word}**: {rule}" for word, (rule, _) in VERDICTS.items()),
-    }
+    config.myst_substitutions = substitutions(summaries, has_pdf)
 
 
 def setup(app):

@@ -14,9 +14,10 @@ from pathlib import Path
 import yaml
 
 from ubc_lib.book.pdf import print_page
-from ubc_lib.book.quotes import PDF, is_phantom
 from ubc_lib.book.stage import stage
-from ubc_lib.results.summary import read_summary, summary_lines
+from ubc_lib.book.verdict import PDF
+from ubc_lib.book.words import say
+from ubc_lib.results.summary import read_summary
 from ubc_lib.study import ROOT, data_folder
 from ubc_lib.system.errors import InputError
 
@@ -105,9 +106,9 @@ def main() -> None:
         page = build(study, printable=arguments.pdf)
         summaries = [read_summary(folder) for folder in study_folders(study)]
         for summary in summaries:
-            print(*summary_lines(summary), sep="\n")
+            print(say("terminal.txt.j2", summary=summary))
         print(f"The book is at {page}")
-        if study and not all(map(is_phantom, summaries)):
+        if study and not all(summary["synthetic"] for summary in summaries):
             print("It shows pictures of patients, named as in the cohort: do not pass it on.")
     except InputError as error:
         sys.exit(f"Error: {error}")

@@ -7,19 +7,21 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 
-from ubc_lib.book import readme
-from ubc_lib.book.quotes import WITHHELD
+from ubc_lib.book.verdict import WITHHELD
 from ubc_lib.book.widget_state import forget_unshown_widgets
+from ubc_lib.book.words import say
 from ubc_lib.figures.curves import accuracy_against_images
 from ubc_lib.figures.style import use_book_style
 from ubc_lib.results.archive import PUBLISHED_RECORDS, publish_records
 from ubc_lib.results.runs import load_runs, write_table
 from ubc_lib.results.summary import read_summary
-from ubc_lib.study import ROOT, Study
+from ubc_lib.study import ROOT, Study, data_folder
 from ubc_lib.system.errors import InputError
 from ubc_lib.system.files import atomic_path
 
 PATIENT_IMAGES = "patient-images"
+BEGIN = "<!-- results: written by python -m ubc_lib readme -->"
+END = "<!-- end of results -->"
 
 
 def publish(study: Study) -> Path:
@@ -44,7 +46,7 @@ def publish(study: Study) -> Path:
             shutil.copyfile(path, temporary)
     dummy = read_summary(source)["dummy"]["accuracy"]
     with atomic_path(target / "figure_6.svg") as temporary:
-        accuracy_against_images(loaded.runs, dummy).savefig(
+        accuracy_against_images(study, loaded.runs, dummy).savefig(
             temporary, format="svg", metadata={"Date": None}
         )
     for path in notebooks:
@@ -90,10 +92,28 @@ def withhold_patient_images(notebook: nbformat.NotebookNode) -> None:
     forget_unshown_widgets(notebook)
 
 
+def readme_section(results: Path) -> str:
+    """A table of every committed study, and Figure 6 of each, in Markdown.
+
+    results: the folder with one folder per study.
+    """
+    folders = sorted(path.parent for path in results.glob("*/summary.json"))
+    return say("readme.md.j2", summaries=[read_summary(folder) for folder in folders])
+
+
+def update_readme(readme: Path = ROOT / "README.md") -> None:
+    """Rewrite the part of the README between its two result marks."""
+    before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    section = readme_section(data_folder() / "results")
+    with atomic_path(readme) as temporary:
+        temporary.write_text(f"{before}{BEGIN}\n{section}\n{END}{after}", encoding="utf-8")
+
+
 if __name__ == "__main__":
     try:
         use_book_style()
         print(publish(Study.load(*sys.argv[1:])))
-        readme.update()
+        update_readme()
     except InputError as error:
         sys.exit(str(error))

@@ -1,6 +1,7 @@
 """From result folders to pages: executed notebooks made ready for the book."""
 
 import json
+import os
 import re
 import shutil
 from collections import Counter
@@ -13,12 +14,10 @@ import yaml
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
-from ubc_lib.book.launch import launch_text, repository
-from ubc_lib.book.quotes import WITHHELD, is_phantom, quoted, status_box
-from ubc_lib.book.verdict_page import verdict_page
-from ubc_lib.figures.style import MODEL_LABELS
+from ubc_lib.book.verdict import WITHHELD, status_box, study_page, verdict_page
+from ubc_lib.book.words import say
 from ubc_lib.results.summary import read_summary
-from ubc_lib.statistics.evidence import Evidence
+from ubc_lib.statistics.judge import Evidence
 from ubc_lib.study import ROOT
 from ubc_lib.system.errors import InputError
 
@@ -42,11 +41,10 @@ def stage(folders: list[Path], book: Path = ROOT / "book") -> dict:
     """
     staged = book / "studies"
     shutil.rmtree(staged, ignore_errors=True)
-    template = (book / "study.md.in").read_text(encoding="utf-8")
     summaries, parts = [], []
     for folder in folders:
         summary = read_summary(folder)
-        pages = _stage_study(folder, summary, staged / summary["study"], template)
+        pages = _stage_study(folder, summary, staged / summary["study"])
         summaries.append(summary)
         chapters = [
             {"file": f"studies/{summary['study']}/{page}", "title": title}
@@ -61,7 +59,7 @@ def stage(folders: list[Path], book: Path = ROOT / "book") -> dict:
     (staged / "summaries.json").write_text(json.dumps(summaries), encoding="utf-8")
     text = verdict_page([Evidence.of(folder) for folder in folders])
     (staged / "verdict.md").write_text(text, encoding="utf-8")
-    links = launch_text(*repository(ROOT / "_config.yml"))
+    links = launch_links(*repository(ROOT / "_config.yml"))
     (staged / "launch.md").write_text(links, encoding="utf-8")
     contents = yaml.safe_load((book / "_toc.yml").read_text(encoding="utf-8"))
     explore = next(part for part in contents["parts"] if part["caption"] == "Explore it")
@@ -70,15 +68,35 @@ def stage(folders: list[Path], book: Path = ROOT / "book") -> dict:
     return contents
 
 
+def repository(config: Path) -> tuple[str, str]:
+    """Address on GitHub and branch: of `_config.yml` or, where that is silent, of the Action.
+
+    The address is empty where neither knows it.
+    """
+    named = yaml.safe_load(config.read_text(encoding="utf-8"))["repository"]
+    of_action = "{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}"
+    known = {"GITHUB_SERVER_URL", "GITHUB_REPOSITORY"} <= os.environ.keys()
+    address = named["url"] or (of_action.format_map(os.environ) if known else "")
+    return address.removesuffix("/"), named["branch"]
+
+
+def launch_links(address: str, branch: str, folder: Path = ROOT / "notebooks") -> str:
+    """Markdown: links that open the clean notebooks on borrowed machines, Binder and Colab."""
+    notebooks = sorted(path.stem for path in folder.glob("*.ipynb"))
+    name = "/".join(address.split("/")[-2:])
+    values = {"address": address, "name": name, "branch": branch, "notebooks": notebooks}
+    return say("launch.md.j2", **values)
+
+
 def _explorers(summaries: list[dict]) -> list[dict]:
     """The explorers in the menu, those of phantoms first."""
-    studies = [one["study"] for one in sorted(summaries, key=lambda one: not is_phantom(one))]
+    studies = [one["study"] for one in sorted(summaries, key=lambda one: not one["synthetic"])]
     return [
         {"file": f"studies/{study}/{EXPLORER}", "title": f"Explorers: {study}"} for study in studies
     ]
 
 
-def _stage_study(folder: Path, summary: dict, target: Path, template: str) -> dict[str, str]:
+def _stage_study(folder: Path, summary: dict, target: Path) -> dict[str, str]:
     """Write the pages of a study and return their titles in the menu, by file name."""
     study, box = summary["study"], status_box(summary)
     paths = [path for pattern in PAGES for path in _found(folder, pattern)]
@@ -93,7 +111,7 @@ def _stage_study(folder: Path, summary: dict, target: Path, template: str) -> di
         shared = {label: f"{label}-{stem}-{study}" for label, pages in uses.items() if pages > 1}
         _relabel(notebook, unique | shared)
         model = stem.partition("-")[2].partition("-")[0]
-        titles[stem] = _title(notebook) + (f": {MODEL_LABELS[model]}" if model else "")
+        titles[stem] = _title(notebook) + (f": {summary['labels'][model]}" if model else "")
         _offer_tables(notebook, folder, shown=_training_tables(stem))
         left_out = _leave_out_withheld(notebook)
         _fold_progress(notebook)
@@ -103,10 +121,7 @@ def _stage_study(folder: Path, summary: dict, target: Path, template: str) -> di
     tables = _tables(folder)
     for table in tables:
         shutil.copyfile(table, target / table.name)
-    downloads = "\n".join(f"- {{download}}`{table.name}`" for table in tables)
-    quotes = {"myst": {"substitutions": quoted(summary) | {"status": box}}}
-    front_matter = yaml.safe_dump(quotes, allow_unicode=True)
-    page = f"---\n{front_matter}---\n\n{template}\n## Data\n\n{downloads}\n"
+    page = study_page(summary, [table.name for table in tables])
     (target / "index.md").write_text(page, encoding="utf-8")
     return titles
 

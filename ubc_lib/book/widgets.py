@@ -25,6 +25,7 @@ from ipywidgets import (
 )
 
 from ubc_lib.book.layers import (
+    answer_gallery,
     lesion_layer,
     positive_label,
     response_layer,

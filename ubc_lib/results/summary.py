@@ -124,34 +124,3 @@ def read_summary(folder: Path) -> dict:
             f"and run: make study STUDY={folder.name}"
         )
     return summary
-
-
-def accuracy_text(numbers: dict) -> str:
-    """'0.75 [0.66, 0.82]': an accuracy with its interval, of a model or the dummy of a summary."""
-    return f"{numbers['accuracy']:.2f} [{numbers['low']:.2f}, {numbers['high']:.2f}]"
-
-
-def counted(number: int, noun: str) -> str:
-    """'1 seed', '2 seeds'."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def summary_lines(summary: dict) -> list[str]:
-    """Lines for a terminal: every model's accuracy with interval and Dice, cohort, device."""
-    size, n_test = summary["images_per_class_max"], summary["n_test"]
-    lines = []
-    for model, label in summary["labels"].items():
-        if one := summary["models"].get(model):
-            dice = "" if one["dice"] is None else f", Dice {one['dice']:.2f}"
-            lines.append(
-                f"{label}: accuracy {accuracy_text(one)}{dice} with {size} images per class, "
-                f"{n_test} test slices, {counted(one['seeds'], 'seed')}"
-            )
-        else:
-            lines.append(f"{label}: no finished run")
-    return [
-        *lines,
-        f"cohort: {summary['cohort']} (study {summary['study']})",
-        f"device: {summary['device']}, {summary['precision']}, {summary['minutes']:.1f} minutes "
-        "of training",
-    ]

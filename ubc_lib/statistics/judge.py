@@ -1,291 +1,291 @@
-"""The paper's claims, one by one: what our studies measured, and the rule that decides on each.
+"""The rules by which the paper's claims are held against a study: numbers in, verdicts out.
 
-Every verdict follows from the numbers of a study by a rule that is printed beside it.
+A rule gives a verdict, the numbers that it was reached by, and reasons, each a key; the words for
+all three stand in `book/templates/verdict.md.j2`, beside the rule in words.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import wraps
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-from ubc_lib.book.quotes import (
-    has_few_seeds,
-    has_smaller_advantage,
-    interval_text,
-    signed_text,
-    verdict,
-)
-from ubc_lib.figures.style import MODEL_LABELS
+import numpy as np
+import pandas as pd
+
 from ubc_lib.results import paper
-from ubc_lib.results.summary import ENOUGH_SEEDS
-from ubc_lib.statistics.evidence import CANNOT_TELL, NOT_REPRODUCED, REPRODUCED, Evidence, Judgement
+from ubc_lib.results.summary import ENOUGH_SEEDS, PAPER_PAIR, read_summary
 
-BASELINE, BOOSTED = MODEL_LABELS
-FEW_SEEDS = f"Fewer than {ENOUGH_SEEDS} seeds"
-OVER_PATIENTS_ONLY = f"{FEW_SEEDS}: the interval is over patients only."
-BOXES = "Boxes: the paper's whole slices were not tested by this study."
+REPRODUCED, NOT_REPRODUCED, CANNOT_TELL = "reproduced", "not reproduced", "cannot tell"
+NOT_COMPLETE = "not complete"
+BOOSTED, BASELINE = PAPER_PAIR
 DICE_TOLERANCE = 0.05
 SMALL_ADVANTAGE = paper.DIFFERENCE / 2
 MASK_TOLERANCE = 0.1
+SIGNIFICANT = 0.05
 ALWAYS_HALF = 0.25  # the Brier score of a probability of 0.5 for every slice
 
 # Table 3 says nothing of how its two accuracies go together, so they count as independent.
 HALF_WIDTHS = [paper.TABLE_3[model].half_width for model in (BASELINE, BOOSTED)]
 PAPER_HALF_WIDTH = math.hypot(*HALF_WIDTHS)
 PAPER_LOW, PAPER_HIGH = paper.DIFFERENCE - PAPER_HALF_WIDTH, paper.DIFFERENCE + PAPER_HALF_WIDTH
-PAPER_INTERVAL = f"[{signed_text(PAPER_LOW)},\u00a0{signed_text(PAPER_HIGH)}]"
 
 
 @dataclass(frozen=True)
-class Claim:
-    """A claim of the paper, where it stands there, and how a study is held against it."""
+class Judgement:
+    """What was measured (nothing where it was not run), a verdict, and reasons by key."""
 
-    title: str
-    paper: str
-    rule: str
-    judge: Callable[[Evidence], Judgement]
+    verdict: str
+    numbers: dict[str, Any] = field(default_factory=dict)
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """The first reason; empty without one."""
+        return self.reasons[0] if self.reasons else ""
 
 
-def _on_images(judge: Callable[[Evidence], Judgement]) -> Callable[[Evidence], Judgement]:
-    """Remark that a study did not show the paper's images, wherever accuracies are judged."""
+@dataclass(frozen=True)
+class Evidence:
+    """What one study measured: its summary, and its tables by name."""
 
-    @wraps(judge)
-    def judged(evidence: Evidence) -> Judgement:
-        found = judge(evidence)
-        if evidence.summary["whole_slices"] or found.measured == "not run":
-            return found
-        return replace(found, why=f"{found.why} {BOXES}".lstrip())
+    summary: dict
+    tables: dict[str, pd.DataFrame]
 
+    @classmethod
+    def of(cls, folder: Path) -> "Evidence":
+        """Read `summary.json` and `tables/*.csv` of a folder of results."""
+        tables = {path.stem: pd.read_csv(path) for path in sorted(folder.glob("tables/*.csv"))}
+        return cls(read_summary(folder), tables)
+
+    def rows(self, name: str, *columns: str, **keys: str | int) -> pd.DataFrame:
+        """The rows of a table that have these values; columns that it lacks are empty."""
+        table = self.tables.get(name, pd.DataFrame())
+        table = table.reindex(columns=list(dict.fromkeys([*table.columns, *columns, *keys])))
+        for key, value in keys.items():
+            table = table[table[key] == value]
+        return table
+
+    def row_at_largest_size(self, name: str, *columns: str, **keys: str) -> dict:
+        """The first such row at the largest size; NaN without one."""
+        largest = self.summary["images_per_class_max"]
+        rows = self.rows(name, *columns, images_per_class=largest, **keys)
+        return dict.fromkeys(columns, math.nan) | next(iter(rows.to_dict("records")), {})
+
+    def model(self, name: str) -> dict | None:
+        """What the summary says of a model; None where it has no runs."""
+        return self.summary["models"].get(name)
+
+
+def judge_headline(summary: dict) -> Judgement:
+    """The verdict on the paper's main claim, by the interval and the number of seeds.
+
+    Reasons: those of `words.rule` in the templates.
+    """
+    one = summary["headline"]
+    if one is None or (one["model"], one["against"]) != PAPER_PAIR:
+        return Judgement(NOT_COMPLETE, {}, ("not the paper's",))
+    if one["difference"] is None:
+        return Judgement(NOT_COMPLETE, {}, ("not complete",))
+    low, high = one["interval"]
+    numbers = {"difference": one["difference"], "low": low, "high": high}
+    numbers |= {"size": summary["images_per_class_max"], "seeds": one["paired_seeds"]}
+    if one["paired_seeds"] < ENOUGH_SEEDS:
+        return Judgement(CANNOT_TELL, numbers, ("few seeds",))
+    if high >= paper.DIFFERENCE:
+        word = REPRODUCED if low > 0 else CANNOT_TELL
+        return Judgement(word, numbers, (word,))
+    reasons = ["smaller advantage" if low > 0 else "below"]
+    reasons.append("below the paper's interval" if high < PAPER_LOW else "overlaps the paper's")
+    return Judgement(NOT_REPRODUCED, numbers, tuple(reasons))
+
+
+def baseline_beside_paper(summary: dict) -> str:
+    """Whether the baseline lies "below" or "above" the paper's, or may "agree" with it.
+
+    By both intervals. Empty where the study has another number of images, or patients that are not
+    of the paper's kind.
+    """
+    numbers, printed = summary["models"].get(BASELINE), paper.TABLE_3[BASELINE]
+    of_the_kind = summary["synthetic"] or summary["cohort_kind"] == "brats"
+    if not numbers or summary["images_per_class_max"] != paper.IMAGES_PER_CLASS or not of_the_kind:
+        return ""
+    if numbers["high"] < printed.accuracy - printed.half_width:
+        return "below"
+    return "above" if numbers["low"] > printed.accuracy + printed.half_width else "agree"
+
+
+def _difference(evidence: Evidence) -> Judgement:
+    judged = judge_headline(evidence.summary)
+    if judged.verdict == NOT_COMPLETE:
+        return Judgement(CANNOT_TELL, {}, ("one model has no runs",))
     return judged
 
 
-@_on_images
-def _difference(evidence: Evidence) -> Judgement:
-    summary = evidence.summary
-    if summary["difference"] is None:
-        return Judgement("not run", CANNOT_TELL, "One of the models has no runs.")
-    low, high = summary["difference_interval"]
-    measured = (
-        f"{interval_text(summary['difference'], low, high, signed=True)} at "
-        f"{summary['images_per_class_max']} per class, {summary['paired_seeds']} seed(s)"
-    )
-    if has_few_seeds(summary):
-        return Judgement(measured, verdict(summary), OVER_PATIENTS_ONLY)
-    remarks = []
-    if has_smaller_advantage(summary):
-        remarks.append("There is an advantage, but smaller than the paper's.")
-    if verdict(summary) == NOT_REPRODUCED:
-        found = "ends below" if high < PAPER_LOW else "overlaps"
-        remarks.append(f"The interval {found} the paper's own, {PAPER_INTERVAL}.")
-    return Judgement(measured, verdict(summary), " ".join(remarks))
-
-
-@_on_images
 def _small_sizes(evidence: Evidence) -> Judgement:
-    columns = ["images_per_class", "seeds", "difference", "holm_p"]
     ends = ["low", "seeds_low", "high", "seeds_high"]
-    table = evidence.table("comparison").reindex(columns=columns + ends)
+    columns = ["images_per_class", "seeds", "difference", "holm_p", *ends]
+    table = evidence.rows("comparison", *columns, model=BOOSTED, against=BASELINE)
     table = table[table["images_per_class"] < table["images_per_class"].max()]
     table = table.dropna(subset="difference")
     if table.empty:
-        return Judgement("not run", CANNOT_TELL, "No smaller size was run with both models.")
+        return Judgement(CANNOT_TELL, {}, ("no smaller size",))
     enough = table["seeds"] >= ENOUGH_SEEDS
     low, high = table[ends[:2]].min(axis=1), table[ends[2:]].max(axis=1)
-    ahead = enough & (low > 0) & (table["holm_p"] < 0.05)
+    ahead = enough & (low > 0) & (table["holm_p"] < SIGNIFICANT)
     excluded = enough & (high < SMALL_ADVANTAGE)
-    measured = (
-        f"mean difference {signed_text(table['difference'].mean())}; ahead beyond chance at "
-        f"{ahead.sum()} of {len(table)} sizes; an advantage of {SMALL_ADVANTAGE:.2f} excluded at "
-        f"{excluded.sum()}"
-    )
+    numbers = {"difference": float(table["difference"].mean()), "sizes": len(table)}
+    numbers |= {"ahead": int(ahead.sum()), "excluded": int(excluded.sum())}
     if enough.mean() < 0.5:
-        return Judgement(measured, CANNOT_TELL, f"{FEW_SEEDS} at most sizes.")
+        return Judgement(CANNOT_TELL, numbers, ("few seeds at most sizes",))
     if ahead.mean() > 0.5:
-        return Judgement(measured, REPRODUCED)
+        return Judgement(REPRODUCED, numbers)
     if excluded.mean() > 0.5:
-        return Judgement(measured, NOT_REPRODUCED)
-    return Judgement(measured, CANNOT_TELL, "Too few seeds or patients for most sizes.")
+        return Judgement(NOT_REPRODUCED, numbers)
+    return Judgement(CANNOT_TELL, numbers, ("too few for most sizes",))
 
 
 def _dice(evidence: Evidence) -> Judgement:
-    summary = evidence.summary
-    dice = summary["models"].get(BOOSTED, {}).get("dice")
+    dice = (evidence.model(BOOSTED) or {}).get("dice")
     if dice is None:
-        return Judgement("not run", CANNOT_TELL, f"{MODEL_LABELS[BOOSTED]} has no runs.")
-    measured = f"{dice:.2f}"
-    if not summary["whole_slices"]:
-        why = "The models see boxes around the lesion, where it is easier to draw."
-        return Judgement(measured, CANNOT_TELL, why)
+        return Judgement(CANNOT_TELL, {}, ("the boosted model has no runs",))
+    if not evidence.summary["whole_slices"]:
+        return Judgement(CANNOT_TELL, {"dice": dice}, ("easier in boxes",))
     close = dice >= paper.DICE - DICE_TOLERANCE
-    return Judgement(measured, REPRODUCED if close else NOT_REPRODUCED)
+    return Judgement(REPRODUCED if close else NOT_REPRODUCED, {"dice": dice})
 
 
-@_on_images
 def _rises_with_dice(evidence: Evidence) -> Judgement:
-    table = evidence.table("dice_correlation").reindex(columns=["over", "rho", "low", "high"])
+    table = evidence.rows("dice_correlation", "over", "rho", "low", "high", model=BOOSTED)
     over_sizes = table[table["over"] == "sizes"]
     if over_sizes.empty or over_sizes["rho"].isna().all():
-        return Judgement("not run", CANNOT_TELL, "A correlation needs several sizes.")
-    rho, low, high = over_sizes[["rho", "low", "high"]].iloc[0]
+        return Judgement(CANNOT_TELL, {}, ("one size",))
     within = table[table["over"] == "seeds"].dropna(subset="low")
-    alone = math.isnan(low)
-    number = signed_text(rho).removeprefix("+") if alone else interval_text(rho, low, high)
-    measured = f"Spearman {number} over sizes"
-    if len(within):
-        measured += (
-            f"; within a size, over seeds, {signed_text(within['rho'].median())} in the median of "
-            f"{len(within)} sizes"
-        )
-    why = "A trend over sizes, where both rise with the number of images, whatever causes what. "
-    if within.empty:
-        why += "The runs of one size are too few to tell anything."
-    else:
-        positive, negative = (within["low"] > 0).sum(), (within["high"] < 0).sum()
-        why += (
-            f"Over the runs of one size the correlation is positive at {positive}, negative at "
-            f"{negative} of {len(within)} sizes; at the others nothing can be told."
-        )
-    if low > 0:
-        return Judgement(measured, REPRODUCED, why)
-    return Judgement(measured, NOT_REPRODUCED if high <= 0 else CANNOT_TELL, why)
+    numbers = over_sizes.iloc[0][["rho", "low", "high"]].to_dict()
+    numbers |= {
+        "sizes": len(within),
+        "median": float(within["rho"].median()),
+        "positive": int((within["low"] > 0).sum()),
+        "negative": int((within["high"] < 0).sum()),
+    }
+    reasons = ("a trend over sizes",)
+    if numbers["low"] > 0:
+        return Judgement(REPRODUCED, numbers, reasons)
+    verdict = NOT_REPRODUCED if numbers["high"] <= 0 else CANNOT_TELL
+    return Judgement(verdict, numbers, reasons)
 
 
-@_on_images
 def _better_than_dummy(evidence: Evidence) -> Judgement:
-    summary = evidence.summary
-    baseline = summary["models"].get(BASELINE)
+    baseline = evidence.model(BASELINE)
     if baseline is None:
-        return Judgement("not run", CANNOT_TELL, f"{MODEL_LABELS[BASELINE]} has no runs.")
-    accuracy, dummy = baseline["accuracy"], summary["dummy"]["accuracy"]
-    row = evidence.at_largest_size("design_effect", model=BASELINE)
-    low, high = (row.get(f"effective_{end}", math.nan) for end in ("low", "high"))
+        return Judgement(CANNOT_TELL, {}, ("the baseline has no runs",))
+    dummy = evidence.summary["dummy"]["accuracy"]
+    ends = ("effective_low", "effective_high")
+    row = evidence.row_at_largest_size("design_effect", *ends, model=BASELINE)
+    low, high = (row[end] for end in ends)
+    numbers = {"accuracy": baseline["accuracy"], "low": low, "high": high, "dummy": dummy}
     if math.isnan(low):
-        why = "The study has no interval in which the slices of a patient are alike."
-        return Judgement(f"{accuracy:.2f} against {dummy:.2f}", CANNOT_TELL, why)
-    measured = f"{interval_text(accuracy, low, high)} against {dummy:.2f}"
-    remarks = []
-    if high < (printed := paper.TABLE_3[BASELINE].accuracy):
-        remarks.append(f"The paper's {printed:.2f} lies above the interval.")
-    brier = evidence.at_largest_size("diagnosis", model=BASELINE).get("brier", math.nan)
-    if brier > ALWAYS_HALF:
-        remarks.append(
-            f"The Brier score is {brier:.2f}, worse than {ALWAYS_HALF}, that of always saying 0.5."
-        )
-    why = " ".join(remarks)
+        return Judgement(CANNOT_TELL, numbers, ("no interval of alike slices",))
+    numbers["brier"] = evidence.row_at_largest_size("diagnosis", "brier", model=BASELINE)["brier"]
+    below = high < paper.TABLE_3[BASELINE].accuracy
+    reasons = ["the paper's lies above"] if below else []
+    reasons += ["worse than always half"] if numbers["brier"] > ALWAYS_HALF else []
     if low > dummy:
-        return Judgement(measured, REPRODUCED, why)
-    return Judgement(measured, NOT_REPRODUCED if high <= dummy else CANNOT_TELL, why)
+        return Judgement(REPRODUCED, numbers, tuple(reasons))
+    verdict = NOT_REPRODUCED if high <= dummy else CANNOT_TELL
+    return Judgement(verdict, numbers, tuple(reasons))
 
 
 def _size_of_networks(evidence: Evidence) -> Judgement:
-    table = evidence.table("table_3")
-    columns = ["model", "parameters", "paper_parameters"]
-    rows = table.reindex(columns=columns).dropna()
+    rows = evidence.rows("table_3", "model", "parameters", "paper_parameters")
+    rows = rows.dropna(subset=["parameters", "paper_parameters"]).set_index("model")
     if rows.empty:
-        return Judgement("not run", CANNOT_TELL, "No model has runs.")
-    measured = ", ".join(
-        f"{MODEL_LABELS[row.model]} {row.parameters / 1e6:.1f} M" for row in rows.itertuples()
-    )
-    same = (rows["parameters"] / 1e6).round(1).eq((rows["paper_parameters"] / 1e6).round(1)).all()
-    return Judgement(measured, REPRODUCED if same else NOT_REPRODUCED)
+        return Judgement(CANNOT_TELL, {}, ("no model has runs",))
+    ours, printed = ((rows[name] / 1e6).round(1) for name in ("parameters", "paper_parameters"))
+    same = ours.eq(printed).all()
+    numbers = {"parameters": rows["parameters"].to_dict()}
+    return Judgement(REPRODUCED if same else NOT_REPRODUCED, numbers)
 
 
 def _mask_pixels(evidence: Evidence) -> Judgement:
-    summary, table = evidence.summary, evidence.table("table_3")
-    rows = table.reindex(columns=["mask_pixels", "paper_mask_pixels"]).dropna()
+    columns = ["mask_pixels", "paper_mask_pixels"]
+    rows = evidence.rows("table_3", *columns)[columns].dropna()
     if rows.empty:
-        return Judgement("not run", CANNOT_TELL, f"{MODEL_LABELS[BOOSTED]} has no runs.")
+        return Judgement(CANNOT_TELL, {}, ("the boosted model has no runs",))
     ours, printed = rows.iloc[0]
-    measured = f"{ours / 1e6:.2f} M"
-    if not summary["whole_slices"] or summary["image_size"] != 224:
-        why = f"Not whole slices of 224 pixels, but {summary['image_size']} pixels a side."
-        return Judgement(measured, CANNOT_TELL, why)
+    numbers = {"pixels": ours, "image_size": evidence.summary["image_size"]}
+    if not evidence.summary["whole_slices"] or numbers["image_size"] != 224:
+        return Judgement(CANNOT_TELL, numbers, ("other images",))
     close = abs(ours / printed - 1) <= MASK_TOLERANCE
-    return Judgement(measured, REPRODUCED if close else NOT_REPRODUCED)
+    return Judgement(REPRODUCED if close else NOT_REPRODUCED, numbers)
 
 
 def _plateau(evidence: Evidence) -> Judgement:
-    columns = ["images_per_class", "runs", "reached", "upper_quartile"]
-    table = evidence.table("plateau").reindex(columns=columns).dropna(subset="images_per_class")
+    table = evidence.rows("plateau", "images_per_class", "runs", "reached", "upper_quartile")
+    table = table[table["model"].isin(PAPER_PAIR)] if "model" in table else table
+    table = table.dropna(subset="images_per_class")
     if table["reached"].sum() == 0:
-        return Judgement("not run", CANNOT_TELL, "No run reached its plateau.")
-    measured = f"{table['reached'].sum():.0f} of {table['runs'].sum():.0f} runs reached it"
+        return Judgement(CANNOT_TELL, {}, ("no run reached it",))
+    numbers = {"reached": int(table["reached"].sum()), "runs": int(table["runs"].sum())}
+    numbers |= {"latest": math.nan, "epochs": evidence.summary["epochs"]}
     if table["upper_quartile"].isna().any():
-        why = (
-            "At some size fewer than three quarters of a model's runs reached it within "
-            f"{evidence.summary['epochs']} epochs."
-        )
-        return Judgement(measured, CANNOT_TELL, why)
-    latest = table["upper_quartile"].max()
-    measured += f"; at every size three quarters of each model's by epoch {latest:.0f}"
-    return Judgement(measured, REPRODUCED if latest < paper.PLATEAU else NOT_REPRODUCED)
+        return Judgement(CANNOT_TELL, numbers, ("fewer than three quarters",))
+    numbers["latest"] = float(table["upper_quartile"].max())
+    early = numbers["latest"] < paper.PLATEAU
+    return Judgement(REPRODUCED if early else NOT_REPRODUCED, numbers)
 
 
-CLAIMS = (
-    Claim(
-        "The boosted classifier is more accurate at 190 images per class",
-        "0.81 ± 0.04 against 0.71 ± 0.05, so +0.10 (Table 3)",
-        "*Reproduced* if the 95 % interval of the difference lies above zero and reaches the "
-        "paper's +0.10; *not reproduced* if it ends below +0.10; otherwise, and with fewer than "
-        f"{ENOUGH_SEEDS} seeds, *cannot tell*. The interval reaches as far as either of two does, "
-        f"one over patients and, from {ENOUGH_SEEDS} seeds on, one over seeds. The paper's +0.10 "
-        "is itself uncertain: the half widths of its two accuracies, unpaired, give √("
-        + " + ".join(f"{half_width}²" for half_width in HALF_WIDTHS)
-        + f") = {PAPER_HALF_WIDTH:.2f}, so {PAPER_INTERVAL}.",
-        _difference,
-    ),
-    Claim(
-        "It is more accurate with fewer images, too",
-        "the curve of UBC-ResNet34 lies above (Figure 6)",
-        "*Reproduced* if at more than half of the smaller sizes the interval, as above, lies above "
-        "zero with a permutation p below 0.05, corrected over sizes (Holm); *not reproduced* if an "
-        f"advantage of {SMALL_ADVANTAGE:.2f} lies above the interval at more than half of them; "
-        f"*cannot tell* otherwise. A size with fewer than {ENOUGH_SEEDS} seeds counts for neither. "
-        f"The paper gives no difference here; {SMALL_ADVANTAGE:.2f} is half of its +0.10, which is "
-        "our choice and has no other reason.",
-        _small_sizes,
-    ),
-    Claim(
-        "The decoder draws the lesion",
-        f"Dice {paper.DICE} (Table 3)",
-        f"*Reproduced* if Dice is at least {paper.DICE - DICE_TOLERANCE:.2f} on whole slices (the "
-        "paper gives no interval; we allow 0.05); boxes cannot tell.",
-        _dice,
-    ),
-    Claim(
-        "Accuracy rises with Dice",
-        "larger Dice goes with larger accuracy over the sizes (Figure 7)",
-        "*Reproduced* if the interval of Spearman's correlation over sizes lies above zero; "
-        "*not reproduced* if it lies below.",
-        _rises_with_dice,
-    ),
-    Claim(
-        "The baseline beats a dummy",
-        "0.71 ± 0.05 against 0.50 ± 0.05 (Table 3)",
-        "*Reproduced* if the 95 % interval of ResNet34 lies above the dummy's accuracy, *not "
-        "reproduced* if it does not reach above it, otherwise *cannot tell*. It is a Wilson "
-        "interval of as many independent slices as the test half is worth, since slices of one "
-        "patient are alike.",
-        _better_than_dummy,
-    ),
-    Claim(
-        "The networks have the stated size",
-        "21.3 M and 24.4 M parameters (Tables 1 to 3)",
-        "*Reproduced* if both agree to 0.1 M.",
-        _size_of_networks,
-    ),
-    Claim(
-        "The masks give 0.90 M positive labels",
-        "190 positive labels and 0.90 M positive pixels (Table 3)",
-        f"*Reproduced* if the pixels agree to {MASK_TOLERANCE:.0%}, at 224 pixels a side.",
-        _mask_pixels,
-    ),
-    Claim(
-        "Training reaches its plateau early",
-        f"after 20, after 60 and before {paper.PLATEAU} epochs",
-        f"Only “before {paper.PLATEAU} epochs” is tested: *reproduced* if at every size three "
-        f"quarters of each model's runs are there before epoch {paper.PLATEAU}, by the rule on the "
-        "training loss; *cannot tell* where fewer get there.",
-        _plateau,
-    ),
-)
+# The paper's claims, in the order of the page.
+CLAIMS: dict[str, Callable[[Evidence], Judgement]] = {
+    "difference": _difference,
+    "small_sizes": _small_sizes,
+    "dice": _dice,
+    "rises_with_dice": _rises_with_dice,
+    "better_than_dummy": _better_than_dummy,
+    "size_of_networks": _size_of_networks,
+    "mask_pixels": _mask_pixels,
+    "plateau": _plateau,
+}
+
+
+def localisation(evidence: list[Evidence]) -> Judgement:
+    """Our hypothesis: the mask helps where the lesion has to be found, so not in boxes.
+
+    Compares the first study of whole slices with the first of boxes, of the same kind of patients.
+    """
+    complete = [
+        one.summary for one in evidence if judge_headline(one.summary).verdict != NOT_COMPLETE
+    ]
+    for kind in dict.fromkeys(one["cohort_kind"] for one in complete):
+        measured = [one for one in complete if one["cohort_kind"] == kind]
+        whole = next((one for one in measured if one["whole_slices"]), None)
+        boxes = next((one for one in measured if not one["whole_slices"]), None)
+        if whole and boxes:
+            return _gain_of_whole_slices(whole, boxes)
+    return Judgement(CANNOT_TELL, {}, ("not both kinds of images",))
+
+
+def _gain_of_whole_slices(whole: dict, boxes: dict) -> Judgement:
+    numbers = {"whole": whole, "boxes": boxes}
+    seeds = min(one["headline"]["paired_seeds"] for one in (whole, boxes))
+    if seeds < ENOUGH_SEEDS:
+        return Judgement(CANNOT_TELL, numbers, ("few seeds",))
+    (low, high), (others_low, others_high) = (one["headline"]["interval"] for one in (whole, boxes))
+    if low > others_high:
+        return Judgement("supported", numbers)
+    if high < others_low:
+        return Judgement("contradicted", numbers)
+    return Judgement(CANNOT_TELL, numbers, ("the intervals overlap",))
+
+
+def shortcut(evidence: Evidence) -> list[Judgement]:
+    """Whether each model uses a scanner that gives the grade away: "used", "not used"."""
+    judged = []
+    for row in evidence.rows("shortcut").to_dict("records"):
+        low = float(np.nanmin([row["low"], row["seeds_low"]]))
+        high = float(np.nanmax([row["high"], row["seeds_high"]]))
+        verdict = "used" if low > 0 else "not used"
+        if row["seeds"] < ENOUGH_SEEDS or low <= 0 <= high:
+            verdict = CANNOT_TELL
+        judged.append(Judgement(verdict, row | {"low": low, "high": high}))
+    return judged

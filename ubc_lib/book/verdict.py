@@ -1,0 +1,79 @@
+"""The verdict page, and what other pages quote of a study: rules applied, words from templates."""
+
+from markupsafe import Markup
+
+from ubc_lib.book.words import say
+from ubc_lib.results.summary import ENOUGH_SEEDS
+from ubc_lib.statistics import judge
+from ubc_lib.statistics.judge import NOT_REPRODUCED, REPRODUCED, Evidence, judge_headline
+from ubc_lib.study import Study
+from ubc_lib.training.cost import read_rates, study_hours
+
+WHOLE_SLICES = "brats2019"  # the study that would settle it
+PDF = "studies/book.pdf"  # of all pages, below the folder of the book
+WITHHELD = (
+    "*Pictures of real patients are not published; rerun the study on your copy of the data.*"
+)
+
+
+def verdict_page(evidence: list[Evidence]) -> str:
+    """Markdown for the studies of a book, the headline study first."""
+    real = [one for one in evidence if not one.summary["synthetic"]]
+    phantom = [one for one in evidence if one.summary["synthetic"]]
+    answers = [group[0] for group in (real, phantom) if group]
+    verdicts = {judge_headline(one.summary).verdict for one in answers}
+    settled = any(one.summary["whole_slices"] for one in real)
+    hours = None if settled else study_hours(Study.load(WHOLE_SLICES), read_rates(), (1,))
+    return say(
+        "verdict.md.j2",
+        evidence=evidence,
+        answers=answers,
+        disagree=verdicts >= {REPRODUCED, NOT_REPRODUCED},
+        settling=WHOLE_SLICES,
+        hours=hours and hours["1 at once"],
+        claims={name: [rule(one) for one in evidence] for name, rule in judge.CLAIMS.items()},
+        localisation=judge.localisation(evidence),
+        shortcuts=[(one.summary, judged) for one in evidence for judged in judge.shortcut(one)],
+    )
+
+
+def explorable(summaries: list[dict]) -> dict:
+    """The first study whose slices may be looked at by anyone: of phantoms, else the first."""
+    return next((one for one in summaries if one["synthetic"]), summaries[0])
+
+
+def status_box(summary: dict) -> str:
+    """The admonition on every page with results: whose they are and where they come from."""
+    return say("status.md.j2", summary=summary)
+
+
+def study_page(summary: dict, tables: list[str]) -> str:
+    """The first page of a study. tables: names of the files that it offers."""
+    return say(
+        "study.md.j2",
+        summary=summary,
+        judged=judge_headline(summary),
+        status=Markup(status_box(summary)),
+        figure=Markup(say("figure_6.md.j2", folder="")),
+        explorer=Markup(say("explorer.md.j2", summary=summary, folder="")),
+        tables=tables,
+    )
+
+
+def substitutions(summaries: list[dict], has_pdf: bool) -> dict[str, str]:
+    """What landing and prose pages quote, by the name that they use: the first study is theirs."""
+    headline, shown = summaries[0], explorable(summaries)
+    folder = f"studies/{headline['study']}/"
+    judged = judge_headline(headline)
+    return {
+        "answer": say("answer.md.j2", summary=headline, judged=judged),
+        "answer_ru": say("answer_ru.md.j2", summary=headline, judged=judged),
+        "status": status_box(headline),
+        "figure": say("figure_6.md.j2", folder=folder),
+        "results": f"[figures and tables]({folder}04_results.ipynb)",
+        "explorer": say("explorer.md.j2", summary=shown, folder=f"studies/{shown['study']}/"),
+        "studies": say("overview.md.j2", summaries=summaries),
+        "rules": say("rules.md.j2"),
+        "pdf": f"Or all pages as {{download}}`one PDF <{PDF}>`." if has_pdf else "",
+        "enough_seeds": str(ENOUGH_SEEDS),
+    }
