@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from urllib.parse import quote
 
@@ -23,6 +23,7 @@ from ipywidgets import (
     Widget,
     jslink,
 )
+from torch import nn
 
 from ubc_lib.book.layers import (
     answer_gallery,
@@ -37,6 +38,7 @@ from ubc_lib.figures.curves import training_curves
 from ubc_lib.figures.slices import confident_answers
 from ubc_lib.study import Study
 from ubc_lib.system.errors import InputError
+from ubc_lib.training.evaluation import response_maps
 
 SHOWN = "384px"  # width on the page where there is room
 SHOWN_CURVES = "540px"
@@ -151,19 +153,20 @@ def answer_explorer(
     study: Study,
     slices: Slices,
     predictions: pd.DataFrame,
-    responses: Callable[[str, np.ndarray], np.ndarray | None],
+    networks: dict[str, nn.Module | None],
     n: int = 3,
 ) -> VBox:
     """Choose a model, see the slices that it was surest of, right and wrong, n of each.
 
-    predictions: of one run of each model, see `Runs.predictions`. responses: gives those of a model
-    to rows of the slice table, float (len(rows), H, W), or None where it has none.
+    predictions: of one run of each model, see `Runs.predictions`. networks: see
+    `weights.drawing_networks`; what they respond is laid over the slices.
     """
     there = [model for model in study.models if model in set(predictions["model"])]
     galleries = []
     for model in there:
         answers = confident_answers(slices, predictions[predictions["model"] == model], n)
-        drawn = responses(model, answers["row"].to_numpy())
+        network = networks.get(model)
+        drawn = None if network is None else response_maps(network, slices.images[answers["row"]])
         galleries.append(HTML(answer_gallery(slices, answers, drawn)))
     names = [study.labels[model] for model in there]
     choice = Dropdown(options=names, description="model", layout={"width": "auto"})

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 from safetensors.torch import load_file, save
 from torch import nn
 
@@ -10,6 +11,7 @@ from ubc_lib.results.record import run_name
 from ubc_lib.study import Study
 from ubc_lib.system.errors import InputError
 from ubc_lib.system.files import atomic_path
+from ubc_lib.training.evaluation import response_maps
 
 
 def weights_path(study: Study, model: str) -> Path:
@@ -31,6 +33,15 @@ def drawing_networks(study: Study) -> dict[str, nn.Module | None]:
         name for name, entry in study.models.items() if network_class(entry.network).draws_masks
     ]
     return {model: load_weights(study, model) for model in drawing}
+
+
+def drawn_responses(study: Study, images: np.ndarray) -> dict[str, np.ndarray]:
+    """What each model whose weights are kept draws, by model: see `response_maps`."""
+    return {
+        model: response_maps(network, images)
+        for model, network in drawing_networks(study).items()
+        if network is not None
+    }
 
 
 def load_weights(study: Study, model: str) -> nn.Module | None:
