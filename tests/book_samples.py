@@ -17,10 +17,11 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from tests.conftest import tiny_study
 from tests.result_samples import some_runs
 from ubc_lib.book.build import build
+from ubc_lib.book.tables import show
 from ubc_lib.book.widgets import slice_explorer, training_explorer
-from ubc_lib.book.wording import membership, show
+from ubc_lib.book.words import membership
 from ubc_lib.data.slices import Slices
-from ubc_lib.study import ROOT
+from ubc_lib.study import PAPER_LABELS, ROOT
 
 # A name that is a script, and that is evaluated where it is taken for a template. The product is
 # long, since a page full of measurements holds any few digits by chance.
@@ -34,12 +35,19 @@ SVG = (
 
 
 def summary_of(study: str = "tiny", **changes) -> dict:
-    """The `summary.json` of an invented study in which the intervals overlap."""
+    """The `summary.json` of an invented study in which the intervals overlap.
+
+    changes: of its keys, or of those of its headline: difference, interval, paired_seeds.
+    """
+    headline = {"model": "ubc_resnet34", "against": "resnet34"}
+    headline |= {"difference": 0.0333, "interval": [-0.04, 0.11], "paired_seeds": 3}
+    headline |= {key: changes.pop(key) for key in list(changes) if key in headline}
     interval = {"low": 0.61, "high": 0.79, "parameters": 21279426, "seeds": 1}
     return {
         "study": study,
         "title": f"The study {study}",
         "cohort_kind": "phantom",
+        "synthetic": changes.get("cohort_kind", "phantom") == "phantom",
         "cohort": "8 synthetic phantoms",
         "view": "lesion",
         "image_size": 64,
@@ -52,9 +60,10 @@ def summary_of(study: str = "tiny", **changes) -> dict:
             "resnet34": {"accuracy": 0.7012, **interval, "dice": None},
             "ubc_resnet34": {"accuracy": 0.7345, **interval, "dice": 0.6543},
         },
-        "difference": 0.0333,
-        "difference_interval": [-0.04, 0.11],
-        "paired_seeds": 3,
+        "labels": dict(PAPER_LABELS),
+        "baseline": "resnet34",
+        "comparisons": [headline],
+        "headline": headline,
         "whole_slices": False,
         "dummy": {"accuracy": 0.5, "low": 0.4, "high": 0.6, "dice": 0.1234},
         "device": "a processor",
@@ -120,15 +129,15 @@ def explorer(patient: str):
     )
     images = np.random.default_rng(0).normal(size=(4, 32, 32)).astype(np.float32)
     slices = Slices(images, images > 1, table, left_out=(patient,), fingerprint="feed")
-    results = some_runs(sizes=(1, 2), seeds=(0, 1))
+    study, results = tiny_study(), some_runs(sizes=(1, 2), seeds=(0, 1))
     shown = [
-        slice_explorer(slices, np.arange(4)),
-        training_explorer(results.history, results.evaluations, results.runs),
+        slice_explorer(study, slices, np.arange(4)),
+        training_explorer(study, results.history, results.evaluations, results.runs),
     ]
     state = embed_data(shown, state=dependency_state(shown))["manager_state"]
     bundles = [one._repr_mimebundle_() for one in shown]
     bundles.append({"text/html": show(table, patient).data})
-    bundles.append({"text/markdown": membership(tiny_study(), slices).data})
+    bundles.append({"text/markdown": membership(study, slices).data})
     outputs = [new_output("display_data", bundle) for bundle in bundles]
     cells = [new_code_cell("explore()", outputs=[output]) for output in outputs]
     return new_notebook(

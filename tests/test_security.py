@@ -16,8 +16,9 @@ import pytest
 from tests.book_samples import EVALUATED, HOSTILE, book_pages, built_book
 from tests.conftest import brain, lesion, tiny_study, write_nifti
 from tests.result_samples import some_slices
+from ubc_lib.book.tables import show
 from ubc_lib.book.widgets import slice_explorer
-from ubc_lib.book.wording import membership, show
+from ubc_lib.book.words import membership
 from ubc_lib.data.manifest import read_manifest
 from ubc_lib.data.volumes import read_volume
 from ubc_lib.figures.curves import lesion_areas
@@ -79,17 +80,17 @@ def test_sentences_show_names_as_text(hostile):
 
 def test_names_are_no_markup(hostile):
     hostile = dataclasses.replace(hostile, left_out=("[a](javascript:alert(1))",))
-    assert r"\[a\]\(javascript:alert\(1\)\)" in membership(tiny_study(), hostile).data
+    assert r"\[a\](javascript:alert(1))" in membership(tiny_study(), hostile).data
 
 
 def test_figures_show_names_as_text_and_set_no_formula():
     slices = some_slices()
     slices.table["label"] = slices.table["label"] + r"$\nothing$" + SCRIPT
-    answers = slices.table.assign(probability=0.9)
+    answers = slices.table.assign(model="m", probability=0.9)
     rows = np.arange(2)
     for figure in (
         slice_grid(slices, rows),
-        response_grid(slices, rows, slices.masks[rows], answers),
+        response_grid(slices, rows, {"m": slices.masks[rows]}, answers, {}),
         lesion_areas(slices.table),
     ):
         drawn = io.StringIO()
@@ -99,7 +100,7 @@ def test_figures_show_names_as_text_and_set_no_formula():
 
 
 def test_widgets_show_names_as_text(hostile):
-    explorer = slice_explorer(hostile, np.arange(2))
+    explorer = slice_explorer(tiny_study(), hostile, np.arange(2))
     pages = [page.value for page in widgets_of(explorer) if hasattr(page, "placeholder")]
     assert any("&lt;script&gt;" in page for page in pages)
     assert not any("<script" in page for page in pages)

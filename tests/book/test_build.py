@@ -15,8 +15,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from tests.book_samples import book_pages, book_project, built_book, write_study
 from ubc_lib.book.build import build, install_scripts, main, study_folders
-from ubc_lib.book.quotes import WITHHELD, explorable
 from ubc_lib.book.stage import stage
+from ubc_lib.book.verdict import WITHHELD, explorable
 from ubc_lib.study import ROOT
 from ubc_lib.system.errors import InputError
 
@@ -48,7 +48,7 @@ def page(book: Path, name: str):
 
 
 def test_the_explorer_to_try_first_is_one_with_pictures():
-    kinds = [{"cohort_kind": kind} for kind in ("brats", "phantom", "phantom")]
+    kinds = [{"synthetic": synthetic} for synthetic in (False, True, True)]
     assert explorable(kinds) is kinds[1]
     assert explorable(kinds[:1]) is kinds[0]
 
@@ -233,7 +233,7 @@ def test_a_book_that_shows_pictures_of_patients_is_not_to_be_passed_on(
 
 
 def test_prose_holds_no_result_that_is_not_the_papers():
-    for path in [*(ROOT / "book").glob("*.md"), ROOT / "book" / "study.md.in"]:
+    for path in [*(ROOT / "book").glob("*.md"), *(ROOT / "book" / "templates").glob("*.j2")]:
         if path.stem != "phantom":
             typed = set(re.findall(r"(?<![\d.])0[.,]\d+", path.read_text(encoding="utf-8")))
             assert {number.replace(",", ".") for number in typed} <= TYPED, path.name

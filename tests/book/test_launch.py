@@ -2,7 +2,7 @@
 
 import pytest
 
-from ubc_lib.book.launch import UNKNOWN, launch_text, repository
+from ubc_lib.book.stage import launch_links, repository
 
 ADDRESS = "https://github.com/someone/study"
 
@@ -21,7 +21,7 @@ def config(tmp_path, monkeypatch):
 
 
 def test_a_copy_that_does_not_know_its_address_says_so(config):
-    assert launch_text(*repository(config(""))) == UNKNOWN
+    assert "does not know its address on GitHub" in launch_links(*repository(config("")))
 
 
 def test_an_action_knows_its_repository(config, monkeypatch):
@@ -39,7 +39,7 @@ def test_the_setting_goes_before_the_action(config, monkeypatch):
 def test_every_notebook_has_both_links(tmp_path):
     for name in ("01_cohort", "02_models"):
         (tmp_path / f"{name}.ipynb").touch()
-    text = launch_text(ADDRESS, "main", tmp_path)
+    text = launch_links(ADDRESS, "main", tmp_path)
     for name in ("01_cohort.ipynb", "02_models.ipynb"):
         assert f"mybinder.org/v2/gh/someone/study/main?urlpath=lab/tree/notebooks/{name})" in text
         assert f"colab.research.google.com/github/someone/study/blob/main/notebooks/{name})" in text

@@ -26,17 +26,17 @@ def test_layers_lie_in_one_place_in_their_order():
 
 
 def test_a_gallery_shows_right_answers_then_wrong_ones_with_the_true_class():
-    shown = answer_gallery(some_slices(), ANSWERS).data
+    shown = answer_gallery(some_slices(), ANSWERS)
     said = re.findall(r"(Right|Wrong|[HL]GG 0[^<]*)<", shown)
     assert said == ["Right", "HGG 0.99", "Wrong", "LGG 0.80, true: HGG"]
 
 
 def test_a_gallery_has_lesions_always_and_responses_where_there_are_some():
-    plain = answer_gallery(some_slices(), ANSWERS).data
-    coloured = answer_gallery(some_slices(), ANSWERS, np.full((2, 32, 32), 0.5)).data
+    plain = answer_gallery(some_slices(), ANSWERS)
+    coloured = answer_gallery(some_slices(), ANSWERS, np.full((2, 32, 32), 0.5))
     assert plain.count("Outline of the lesion") == coloured.count("Outline of the lesion") == 2
     assert (plain.count("Response"), coloured.count("Response")) == (0, 2)
 
 
 def test_a_model_that_was_never_wrong_is_said_to_be_so():
-    assert "<b>Wrong</b></p><p>none</p>" in answer_gallery(some_slices(), ANSWERS[:1]).data
+    assert "<b>Wrong</b></p><p>none</p>" in answer_gallery(some_slices(), ANSWERS[:1])

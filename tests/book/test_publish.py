@@ -6,9 +6,17 @@ import matplotlib as mpl
 import nbformat
 import pytest
 
+from tests.book_samples import summary_of
 from tests.conftest import tiny_study
 from tests.records import complete, record_all
-from ubc_lib.book.publish import WITHHELD, publish
+from ubc_lib.book.publish import (
+    BEGIN,
+    END,
+    WITHHELD,
+    publish,
+    readme_section,
+    update_readme,
+)
 from ubc_lib.figures.style import use_book_style
 from ubc_lib.study import ROOT
 from ubc_lib.system.errors import InputError
@@ -94,3 +102,33 @@ def test_a_published_study_can_be_continued(published):
     with zipfile.ZipFile(folder / "records.zip") as archive:
         archive.extractall(records)
     assert {path.name: path.read_text() for path in records.iterdir()} == before
+
+
+@pytest.fixture
+def results(data):
+    write_summary = (data / "results" / "one" / "summary.json").write_text
+    (data / "results" / "one").mkdir(parents=True)
+    summary = summary_of("one", images_per_class_max=190, missing_runs=2, minutes=3.2)
+    write_summary(json.dumps(summary))
+    return data / "results"
+
+
+def test_every_model_of_every_study_has_a_row_of_the_readme(results):
+    section = readme_section(results)
+    row = "| `one` | 8 synthetic phantoms | ResNet34 | 190 | 0.70 [0.61,\u00a00.79], 1 seed |  |"
+    assert row in section
+    assert "| UBC-ResNet34 | 190 | 0.73 [0.61,\u00a00.79], 1 seed | 0.65 |" in section
+    assert "2024-05-06, 3 minutes of training, 2 runs missing" in section
+    assert "(data/results/one/figure_6.svg)" in section
+
+
+def test_only_what_is_between_the_marks_of_the_readme_changes(results, tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    update_readme(readme)
+    assert readme.read_text() == f"before\n{BEGIN}\n{readme_section(results)}\n{END}\nafter\n"
+
+
+def test_the_readme_shows_the_committed_results():
+    section = readme_section(ROOT / "data" / "results")
+    assert f"{BEGIN}\n{section}\n{END}" in (ROOT / "README.md").read_text()

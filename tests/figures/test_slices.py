@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,13 +64,23 @@ def test_a_grid_has_one_line_per_class_and_masks_on_request():
 
 def test_responses_are_drawn_unthresholded_beside_true_class_and_confidence():
     slices, rows = some_slices(), np.array([1, 3])
-    responses = np.random.default_rng(0).uniform(size=(2, 32, 32))
-    predictions = slices.table.assign(probability=0.2)
-    figure = response_grid(slices, rows, responses, predictions)
+    responses = {"ubc_resnet34": np.random.default_rng(0).uniform(size=(2, 32, 32))}
+    predictions = slices.table.assign(model="ubc_resnet34", probability=0.2)
+    figure = response_grid(slices, rows, responses, predictions, {})
     shown = [axes.images[0].get_array() for axes in figure.axes[2:6:3]]
-    assert np.array_equal(shown, responses)
+    assert np.array_equal(shown, responses["ubc_resnet34"])
     titles = [axes.get_title(loc="left") for axes in figure.axes[:6]]
     assert titles == ["true: HGG", "", "model: LGG 0.80", "true: LGG", "", "model: LGG 0.80"]
+
+
+def test_responses_of_several_models_stand_beside_each_other_up_to_four():
+    slices, rows = some_slices(), np.array([1])
+    labels = {f"m{place}": f"Model {place}" for place in range(5)}
+    responses = {model: np.full((1, 32, 32), 0.5) for model in labels}
+    tables = [slices.table.assign(model=model, probability=0.9) for model in labels]
+    figure = response_grid(slices, rows, responses, pd.concat(tables), labels)
+    titles = [axes.get_title(loc="left") for axes in figure.axes[2:6]]
+    assert titles == [f"Model {place}: HGG 0.90" for place in range(4)]
 
 
 class TestConfidentAnswers:

@@ -8,10 +8,8 @@ from tests.records import made_record, record_all
 from tests.result_samples import some_slices
 from ubc_lib.results.runs import load_runs, tidy
 from ubc_lib.results.summary import (
-    counted,
     read_summary,
     summarise,
-    summary_lines,
     write_summary,
 )
 from ubc_lib.results.tables import table_3
@@ -88,7 +86,6 @@ def test_missing_runs_are_counted_and_a_missing_model_left_out():
     summary = summary_of(study, loaded, compared(difference=math.nan))
     assert (summary["runs"], summary["missing_runs"]) == (1, 5)
     assert summary["headline"]["difference"] is None
-    assert "UBC-ResNet34: no finished run" in summary_lines(summary)
 
 
 def test_the_headline_is_of_the_papers_models_wherever_they_stand():
@@ -105,20 +102,6 @@ def test_a_study_of_one_model_has_no_headline():
     study = tiny_study(models=["resnet34"])
     record_all(study)
     assert summary_of(study, load_runs(study))["headline"] is None
-
-
-def test_a_line_for_each_model_says_what_came_out(finished):
-    lines = summary_lines(summary_of(finished, load_runs(finished)))
-    assert len(lines) == 4
-    assert lines[0].startswith("ResNet34: accuracy 0.75 [")
-    assert lines[0].endswith("2 seeds")
-    assert ", Dice 0.50 with 4 images per class" in lines[1]
-    assert "8 BraTS patients (study tiny)" in lines[2]
-    assert "6.0 minutes" in lines[3]
-
-
-def test_counts_are_singular_or_plural():
-    assert [counted(number, "seed") for number in (1, 2, 21)] == ["1 seed", "2 seeds", "21 seeds"]
 
 
 def test_a_summary_is_read_as_it_was_written(finished):

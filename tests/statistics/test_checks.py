@@ -1,13 +1,16 @@
 """Statistics refuse what they cannot count, and say which row it is."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from tests.conftest import tiny_study
 from tests.prediction_samples import predictions_of, random_predictions, runs_of
 from tests.result_samples import some_runs
 from ubc_lib.statistics.association import dice_correlation
-from ubc_lib.statistics.checks import check_predictions, check_runs
+from ubc_lib.statistics.checks import check_predictions, finished_runs
 from ubc_lib.statistics.comparison import compare_models
 from ubc_lib.statistics.convergence import plateau_table
 from ubc_lib.statistics.diagnosis import diagnosis_table, reliability
@@ -31,7 +34,7 @@ def changed(table, column, value):
 
 def test_predictions_and_runs_as_they_should_be_pass():
     check_predictions(random_predictions())
-    check_runs(RUNS)
+    pd.testing.assert_frame_equal(finished_runs(RUNS), RUNS)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +59,6 @@ def test_predictions_that_cannot_be_counted_are_named(table, message):
     ("table", "message"),
     [
         (RUNS[:0], "runs are empty"),
-        (changed(RUNS, "accuracy", np.nan), "no accuracy for resnet34, 1 images per class, seed 1"),
         (changed(RUNS, "accuracy", -0.1), r"accuracy=-0\.1"),
         (changed(RUNS, "study", "other"), r"more than one study \(tiny, other\)"),
         (RUNS.assign(fingerprint=["a"] + ["b"] * (len(RUNS) - 1)), "more than one fingerprint"),
@@ -65,21 +67,26 @@ def test_predictions_that_cannot_be_counted_are_named(table, message):
 )
 def test_runs_that_cannot_be_counted_are_named(table, message):
     with pytest.raises(InputError, match=message):
-        check_runs(table)
+        finished_runs(table)
 
 
 def test_the_absent_dice_of_resnet34_is_no_fault():
     assert RUNS["dice"].isna().any()
-    check_runs(RUNS)
+    assert len(finished_runs(RUNS)) == len(RUNS)
+
+
+def test_a_run_that_diverged_is_left_out():
+    diverged = changed(RUNS, "accuracy", np.nan)
+    pd.testing.assert_frame_equal(finished_runs(diverged), diverged.drop(index=1))
 
 
 @pytest.mark.parametrize(
     "statistic",
     [
         accuracy_intervals,
-        compare_models,
+        partial(compare_models, tiny_study()),
         diagnosis_table,
-        odds_ratios,
+        partial(odds_ratios, tiny_study()),
         patient_bootstrap,
         reliability,
     ],

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
+from tests.conftest import tiny_study
 from tests.prediction_samples import runs_of
 from ubc_lib.statistics.efficiency import (
     _needed,
@@ -14,6 +15,8 @@ from ubc_lib.statistics.efficiency import (
     images_saved,
     learning_curve,
 )
+
+STUDY = tiny_study()
 
 SIZES = np.array([1, 2, 5, 10, 20, 50, 100])
 SLOW, FAST = (0.85, 0.4, 0.5), (0.85, 0.2, 0.5)
@@ -38,16 +41,14 @@ def test_a_curve_without_noise_is_found_again():
 
 
 def test_twice_the_loss_at_a_square_root_costs_four_times_the_images():
-    saved = images_saved(fit_learning_curves(runs_on(SLOW, FAST)))
+    saved = images_saved(STUDY, fit_learning_curves(runs_on(SLOW, FAST)))
     known = saved[saved["images_per_class"] <= 20]
     assert known["ratio"].to_numpy() == pytest.approx(4, rel=0.02)
-    assert (known["resnet34_images"] / known["images_per_class"]).tolist() == known[
-        "ratio"
-    ].tolist()
+    assert (known["images_against"] / known["images_per_class"]).tolist() == known["ratio"].tolist()
 
 
 def test_what_resnet34_never_reaches_is_not_invented():
-    saved = images_saved(fit_learning_curves(runs_on((0.7, 0.2, 0.5), (0.9, 0.1, 0.5))))
+    saved = images_saved(STUDY, fit_learning_curves(runs_on((0.7, 0.2, 0.5), (0.9, 0.1, 0.5))))
     assert saved["ratio"].isna().all()
     assert saved["not_below"].to_numpy() == pytest.approx(100 / SIZES)
     assert saved["not_above"].isna().all()
@@ -61,7 +62,7 @@ def test_a_baseline_that_hardly_rises_needs_endless_images_without_a_warning():
 
 
 def test_what_resnet34_has_from_the_start_is_a_bound_from_above():
-    saved = images_saved(fit_learning_curves(runs_on((0.9, 0.1, 0.5), (0.7, 0.2, 0.5))))
+    saved = images_saved(STUDY, fit_learning_curves(runs_on((0.9, 0.1, 0.5), (0.7, 0.2, 0.5))))
     assert saved["ratio"].isna().all()
     assert saved["not_above"].to_numpy() == pytest.approx(1 / SIZES)
 
@@ -70,7 +71,7 @@ def test_the_interval_holds_the_truth_and_widens_with_noise():
     widths = []
     for noise in (0.01, 0.03):
         curves = fit_learning_curves(runs_on(SLOW, FAST, noise=noise, seeds=20), replicates=60)
-        row = images_saved(curves).set_index("images_per_class").loc[5]
+        row = images_saved(STUDY, curves).set_index("images_per_class").loc[5]
         assert row["ratio_low"] < 4 < row["ratio_high"]
         widths.append(row["ratio_high"] - row["ratio_low"])
     assert widths[0] < widths[1]
@@ -87,7 +88,7 @@ def test_one_seed_has_a_curve_without_band_or_interval():
     curves = fit_learning_curves(runs_on(SLOW, FAST))
     assert curve_band(curves, "resnet34", SIZES)[["low", "high"]].isna().all(axis=None)
     assert curve_table(curves)[["low", "high"]].isna().all(axis=None)
-    assert images_saved(curves)[["ratio_low", "ratio_high"]].isna().all(axis=None)
+    assert images_saved(STUDY, curves)[["ratio_low", "ratio_high"]].isna().all(axis=None)
 
 
 def test_a_size_that_some_seeds_lack_is_fitted_with_those_that_there_are():
@@ -116,4 +117,4 @@ def test_several_seeds_at_too_few_sizes_have_no_interval():
 def test_too_few_sizes_or_models_save_nothing(models):
     sizes = SIZES if len(models) == 1 else SIZES[:3]
     runs = runs_of({model: {size: [0.5 + size / 1000] for size in sizes} for model in models})
-    assert images_saved(fit_learning_curves(runs)).empty
+    assert images_saved(STUDY, fit_learning_curves(runs)).empty

@@ -3,23 +3,27 @@
 import numpy as np
 import pytest
 
+from tests.conftest import tiny_study
 from tests.prediction_samples import runs_of
 from tests.result_samples import some_runs
 from ubc_lib.results.wilson import wilson_interval
 from ubc_lib.statistics.variance import (
-    accuracy_by_seed,
     chance_of_shape,
+    differences_by_seed,
     runs_by_source,
     variance_split,
 )
 from ubc_lib.study import Study
 from ubc_lib.system.errors import InputError
 
+STUDY = tiny_study()
+
 CURVES = {1: [0.5, 0.6], 2: [0.7, 0.65], 3: [0.6, 0.7]}
 
 
-def sd_of(table, source, model="resnet34"):
-    row = table[(table["source"] == source) & (table["model"] == model)]
+def sd_of(table, source, model="resnet34", against=""):
+    cell = table["source"].eq(source) & table["model"].eq(model) & table["against"].eq(against)
+    row = table[cell]
     return row["sd"].item()
 
 
@@ -35,7 +39,7 @@ class TestVarianceSplit:
             "subset": runs_of({"resnet34": {4: scattered(0.02, stream=1)}}),
             "split": runs_of({"resnet34": {4: scattered(whole, stream=2)}}),
         }
-        table = variance_split(tables)
+        table = variance_split(STUDY, tables)
         for source, deviation in (("initialisation", 0.01), ("subset", 0.02), ("split", 0.04)):
             assert sd_of(table, source) == pytest.approx(deviation, rel=0.15)
         assert (table["low"] <= table["sd"]).all()
@@ -47,14 +51,14 @@ class TestVarianceSplit:
             "subset": runs_of({"resnet34": {4: [0.5, 0.54]}}),  # 0.0008
             "split": runs_of({"resnet34": {4: [0.5, 0.6]}}),  # 0.005
         }
-        table = variance_split(tables)
+        table = variance_split(STUDY, tables)
         assert sd_of(table, "split") == pytest.approx(0.004**0.5)
         assert sd_of(table, "all") == pytest.approx(0.005**0.5)
 
     def test_a_measured_deviation_has_the_interval_of_a_normal_variables(self):
         # sd 0.1 of 5: 0.1·√(4 / 11.1433) and 0.1·√(4 / 0.484419), from tables of χ² with 4 degrees.
         spread = 0.1 * np.sqrt(0.4) * np.array([-2, -1, 0, 1, 2])
-        row = variance_split({"subset": runs_of({"resnet34": {4: [*(0.6 + spread)]}})})
+        row = variance_split(STUDY, {"subset": runs_of({"resnet34": {4: [*(0.6 + spread)]}})})
         row = row[row["source"] == "subset"].iloc[0]
         assert (row.sd, row.low, row.high) == pytest.approx((0.1, 0.059914, 0.287356), rel=1e-4)
 
@@ -64,20 +68,20 @@ class TestVarianceSplit:
             "subset": runs_of({"resnet34": {4: [0.5, 0.6]}}),
             "split": runs_of({"resnet34": {4: [0.5, 0.6]}}),
         }
-        table = variance_split(tables)
+        table = variance_split(STUDY, tables)
         assert sd_of(table, "split") == 0
         assert table.loc[table["source"] == "split", ["low", "high"]].isna().all(axis=None)
 
     def test_the_difference_of_the_models_scatters_by_itself(self):
         # Both models move together, so their difference does not.
         together = {"resnet34": {4: [0.5, 0.6, 0.7]}, "ubc_resnet34": {4: [0.6, 0.7, 0.8]}}
-        table = variance_split({"split": runs_of(together)})
+        table = variance_split(STUDY, {"split": runs_of(together)})
         assert sd_of(table, "all") == pytest.approx(0.1)
-        assert sd_of(table, "all", "difference") == pytest.approx(0, abs=1e-12)
+        assert sd_of(table, "all", *STUDY.pairs[0]) == pytest.approx(0, abs=1e-12)
 
     def test_one_seed_or_an_absent_table_leaves_gaps(self):
         one = {"subset": runs_of({"resnet34": {4: [0.5]}})}
-        table = variance_split(one)
+        table = variance_split(STUDY, one)
         assert table["sd"].isna().all()
         assert table.set_index("source")["seeds"].to_dict() == {
             "initialisation": 0,
@@ -89,12 +93,12 @@ class TestVarianceSplit:
     def test_an_unknown_source_or_other_data_is_refused(self):
         runs = runs_of({"resnet34": {4: [0.5, 0.6]}})
         with pytest.raises(InputError, match=r"\['luck'\]; allowed are initialisation"):
-            variance_split({"luck": runs})
+            variance_split(STUDY, {"luck": runs})
         with pytest.raises(InputError, match="different data"):
-            variance_split({"subset": runs, "split": runs.assign(fingerprint="g")})
+            variance_split(STUDY, {"subset": runs, "split": runs.assign(fingerprint="g")})
 
     def test_without_tables_there_are_no_rows(self):
-        assert variance_split({}).empty
+        assert variance_split(STUDY, {}).empty
 
 
 class TestSources:
@@ -137,5 +141,7 @@ class TestShapes:
 
 
 def test_a_seed_of_one_model_has_no_difference():
-    wide = accuracy_by_seed(runs_of({"resnet34": {4: [0.5, 0.6]}, "ubc_resnet34": {4: [0.7]}}))
-    assert wide["difference"].tolist() == pytest.approx([0.2, np.nan], nan_ok=True)
+    runs = runs_of({"resnet34": {4: [0.5, 0.6]}, "ubc_resnet34": {4: [0.7]}})
+    (row,) = differences_by_seed(STUDY, runs).itertuples()
+    assert (row.model, row.against, row.seed) == ("ubc_resnet34", "resnet34", 0)
+    assert row.difference == pytest.approx(0.2)
