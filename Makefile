@@ -20,18 +20,17 @@ help: ## this list
 	@echo '  make study STUDY=quick SET="epochs=5 images_per_class=[2,10]"'
 
 study: $(ENV) ## run a study (STUDY=quick COHORT_ROOT= SET= CORES=all GPUS=1, trainings at once on a GPU) and build its book
-	@snakemake book --cores $(CORES) --resources gpu=$(GPUS) mem_mb=$(memory_mb) \
-	  --keep-going --rerun-incomplete --rerun-triggers mtime --quiet all --nolock \
-	  --config study="$(or $(STUDY),quick)" settings="$(SET)" cohort_root="$(COHORT_ROOT)" gpu=$(gpu)
+	@python -m ubc_lib study "$(or $(STUDY),quick)" "$(SET)" --cohort-root="$(COHORT_ROOT)" \
+	  --cores=$(CORES) --gpus=$(GPUS)
 
 book: $(ENV) ## rebuild the pages of STUDY, or of the committed results, without training
-	@python -m ubc_lib.book.build $(STUDY)
+	@python -m ubc_lib book $(STUDY)
 
 pdf: $(ENV) ## the same, with all pages as one PDF besides (needs Chromium)
-	@python -m ubc_lib.book.build $(STUDY) --pdf
+	@python -m ubc_lib book $(STUDY) --pdf
 
 check-book: $(ENV) ## look at every page of the book in _build/html: requests, weights, links, accessibility
-	UBC_BOOK=_build/html pytest tests/test_browser.py tests/test_book.py \
+	UBC_BOOK=_build/html pytest tests/test_browser.py tests/book/test_build.py \
 	  -k "no_page or first_visit or whole_book or every_link or search"
 
 test: $(ENV) ## run all tests but those of test-cluster, a file at a time on each core
@@ -46,11 +45,11 @@ bench: $(ENV) ## measure the engine against the reference loop (40 minutes on a 
 	@python -m benchmarks.performance_page
 
 publish: $(ENV) ## copy results of STUDY to data/results, without pictures of real patients; fit costs anew
-	@python -m ubc_lib.book.publish "$(or $(STUDY),quick)" "$(SET)"
+	@python -m ubc_lib publish "$(or $(STUDY),quick)" "$(SET)"
 	@python -m benchmarks.cost
 
 restore: $(ENV) ## copy the committed records of STUDY to data/runs, to continue them
-	@python -m ubc_lib.book.restore "$(or $(STUDY),quick)" "$(SET)"
+	@python -m ubc_lib restore "$(or $(STUDY),quick)" "$(SET)"
 
 lock: $(ENV) ## choose the newest versions within the ranges of pyproject.toml
 	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --upgrade \
@@ -69,6 +68,3 @@ $(ENV): requirements.lock pyproject.toml
 	@.venv/bin/python -m pip install --quiet -r requirements.lock
 	@.venv/bin/python -m pip install --quiet --no-deps --editable .
 	@touch $@
-
-memory_mb = $$(python -c 'import os; print(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20)')
-gpu = $(if $(shell command -v nvidia-smi),yes,no)

@@ -23,7 +23,7 @@ except InputError as error:
 NOTEBOOKS = study.run_folder / "notebooks"
 NEEDS_GPU = config.get("gpu", "no") == "yes" or study.device == "cuda"
 # exec: a signal to the job reaches Python, with no shell between.
-RUN = "exec python -m ubc_lib.book.notebooks {input.notebook} {output} study={STUDY:q} settings={SETTINGS:q}"
+RUN = "exec python -m ubc_lib notebook {input.notebook} {output} study={STUDY:q} settings={SETTINGS:q}"
 
 wildcard_constraints:
     model="|".join(study.models),
@@ -147,4 +147,4 @@ rule book:
         rules.explorer.output,
         rules.statistics.output,
     shell:
-        "python -m ubc_lib.book.build {study.name:q}"
+        "python -m ubc_lib book {study.name:q}"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 import yaml
+from scipy.optimize import nnls
 
 from ubc_lib.models import build_model
 from ubc_lib.results.runs import write_table
@@ -20,7 +21,6 @@ from ubc_lib.training.cost import (
     ERRORS,
     RATES,
     WORK,
-    fit_rates,
     predict_seconds,
     read_rates,
     study_hours,
@@ -34,6 +34,19 @@ HOURS = RATES.with_name("hours.csv")
 GRID = [(64, 2), (64, 25), (128, 2), (128, 25), (192, 10), (224, 2), (224, 25)]
 EPOCHS, N_TEST = 2, 40
 LEAST_FACTOR = 2.0  # another machine's core may be half as fast
+
+
+def fit_rates(runs: pd.DataFrame) -> pd.DataFrame:
+    """Seconds per unit of `WORK` for each model, by least squares of the relative error.
+
+    runs: columns of `WORK`, model and seconds, one row per measured run. Rates are not negative.
+    """
+    rows = []
+    for model, measured in runs.groupby("model"):
+        relative = measured[WORK].div(measured["seconds"], axis=0)
+        rates, _ = nnls(relative.to_numpy(), [1.0] * len(relative))
+        rows.append({"model": model, **dict(zip(WORK, rates, strict=True))})
+    return pd.DataFrame(rows)
 
 
 def measure() -> pd.DataFrame:

@@ -20,9 +20,10 @@ import numpy as np
 import pandas as pd
 
 from tests.records import made_record
+from ubc_lib.data.readers import reader_of
 from ubc_lib.figures.curves import accuracy_against_dice, accuracy_against_images
 from ubc_lib.results.record import record_path, write_record
-from ubc_lib.results.runs import load_runs
+from ubc_lib.results.runs import Runs, load_runs
 from ubc_lib.results.summary import summarise
 from ubc_lib.results.tables import accuracy_by_images, missing_runs, run_overview, table_3
 from ubc_lib.statistics.comparison import compare_models
@@ -96,23 +97,25 @@ def _largest_kilobytes(who: int) -> int:
     return resource.getrusage(who).ru_maxrss
 
 
-def tables_and_figures(study: Study, loaded) -> None:
+def tables_and_figures(study: Study, loaded: Runs) -> None:
     """What the results notebook makes."""
-    compared = table_3(study, loaded.runs, loaded.predictions)
+    slices = loaded.predictions[["patient", "slice_index"]].drop_duplicates()
+    compared = table_3(study, loaded.runs, loaded.predictions, slices.assign(lesion_fraction=0.1))
     dummy = compared.loc[compared["model"] == "dummy", "accuracy"].item()
-    accuracy_against_images(loaded.runs, dummy).savefig(os.devnull, format="svg")
-    accuracy_against_dice(loaded.runs).savefig(os.devnull, format="svg")
+    accuracy_against_images(study, loaded.runs, dummy).savefig(os.devnull, format="svg")
+    accuracy_against_dice(study, loaded.runs).savefig(os.devnull, format="svg")
     accuracy_by_images(loaded.runs)
     run_overview(study, loaded.runs)
     missing_runs(study, loaded.runs)
-    summarise(study, loaded, compared, compare_models(loaded.predictions))
+    difference = compare_models(study, loaded.predictions)
+    summarise(study, loaded, compared, difference, reader_of(study).patients)
 
 
 def statistics(study: Study, settings: str) -> None:
     """The statistics notebook as a study runs it, in a process of its own that reads again."""
     target = study.run_folder / "notebooks" / "06_statistics.ipynb"
     source = "notebooks/06_statistics.ipynb", str(target), "study=paper", f"settings={settings}"
-    command = sys.executable, "-m", "ubc_lib.book.notebooks", *source
+    command = sys.executable, "-m", "ubc_lib", "notebook", *source
     subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
 
 

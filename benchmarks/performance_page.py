@@ -12,9 +12,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ubc_lib.figures.style import MODEL_COLOURS, MODEL_LABELS, WIDTH, use_book_style
-from ubc_lib.results.summary import in_plural
-from ubc_lib.study import ROOT
+from ubc_lib.figures.style import PAPER_COLOURS, WIDTH, use_book_style
+from ubc_lib.study import PAPER_LABELS, ROOT
 from ubc_lib.system.files import atomic_path
 
 BENCHMARKS = ROOT / "data" / "results" / "benchmarks"
@@ -138,7 +137,7 @@ def _by_images(table: pd.DataFrame, rows: list[str]) -> pd.DataFrame:
     if "precision" in rows:
         wide["machine"] += ", " + wide.pop("precision")
     pixels = wide.pop("image_size").map(", {} px".format)
-    wide["model"] = wide["model"].map(MODEL_LABELS) + pixels
+    wide["model"] = wide["model"].map(PAPER_LABELS) + pixels
     return wide.rename(columns=str.capitalize)
 
 
@@ -149,7 +148,6 @@ def _short(machine: str) -> str:
 def machine_table(machines: pd.DataFrame) -> pd.DataFrame:
     """Machines, their measured rates and versions, one column each."""
     table = machines.drop(columns=[name for name in machines if name.endswith("_parameters")])
-    table = table.assign(machine=table["machine"].map(in_plural))
     table = table.set_index("machine").T.rename_axis("").reset_index()
     table[""] = table[""].str.replace("_", " ")
     return table
@@ -161,7 +159,7 @@ def precision_table(precision: pd.DataFrame) -> pd.DataFrame:
         {
             "Machine": precision["machine"].map(_short),
             "Compared": precision["compared"],
-            "Model": precision["model"].map(MODEL_LABELS),
+            "Model": precision["model"].map(PAPER_LABELS),
             "Measure": precision["metric"].replace({"dice": "Dice"}),
             "Seeds": precision["seeds"],
             "First": precision["first"].map("{:.3f}".format),
@@ -227,11 +225,11 @@ def epoch_figure(engine: pd.DataFrame) -> Figure:
             axes.plot(
                 2 * curve.index,
                 curve,
-                color=MODEL_COLOURS[model],
+                color=PAPER_COLOURS[model],
                 ls="-" if name == "ubc_lib" else ":",
                 marker="o",
                 ms=4,
-                label=f"{MODEL_LABELS[model]}, {'this library' if name == 'ubc_lib' else name}",
+                label=f"{PAPER_LABELS[model]}, {'this library' if name == 'ubc_lib' else name}",
             )
         axes.set(xscale="log", yscale="log", title=f"{_short(machine)}\n{size} pixels")
     figure.supxlabel("images in an epoch")

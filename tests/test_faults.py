@@ -117,7 +117,8 @@ class TestNotebook:
             *(
                 sys.executable,
                 "-m",
-                "ubc_lib.book.notebooks",
+                "ubc_lib",
+                "notebook",
                 "notebooks/03_train.ipynb",
                 str(target),
             ),

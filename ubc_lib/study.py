@@ -130,14 +130,19 @@ class Study(Protocol):
     @classmethod
     def _models_and_baseline(cls, fields: dict) -> dict:
         """What goes without saying of models: both of the paper's, networks, labels, baseline."""
-        models = fields.get("models", PAPER_LABELS)
+        models = fields.get("models", [*PAPER_LABELS])
         names = [*models] if isinstance(models, dict | list | tuple) else []
         if not names or not all(isinstance(name, str) for name in names):
             raise ValueError(f"models must name one or more models, got {models!r}")
         if len(set(names)) < len(names):
             raise ValueError(f"models names a value twice: {names}")
-        given = models if isinstance(models, dict) and models is not PAPER_LABELS else {}
-        entries = {name: _with_defaults(name, given.get(name)) for name in names}
+        entries = {}
+        for name in names:
+            entry = (models[name] if isinstance(models, dict) else None) or {}
+            if not isinstance(entry, dict):
+                raise ValueError(f"models.{name} must hold settings, got {entry!r}")
+            label = PAPER_LABELS.get(name, name.replace("_", " "))
+            entries[name] = {"network": name, "label": label} | entry
         baseline = [*(name for name in PAPER_LABELS if name in names), *names][0]
         return {"baseline": baseline} | fields | {"models": entries}
 
@@ -164,10 +169,8 @@ class Study(Protocol):
             raise ValueError("dummy is the name of the classifier that guesses; rename the model")
         for name, other in [("baseline", self.baseline), *self.pairs]:
             if other not in self.models:
-                raise ValueError(
-                    f"{name} is compared with {other!r}, which is none of the models: "
-                    f"{', '.join(self.models)}"
-                )
+                known = ", ".join(self.models)
+                raise ValueError(f"{name} is compared with {other!r}, none of the models: {known}")
         return self
 
     @classmethod
@@ -285,14 +288,6 @@ class Study(Protocol):
         """All settings as YAML, without the path of the cohort, which is this machine's."""
         fields = self.model_dump(mode="json", exclude={"cohort_root"})
         return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
-
-
-def _with_defaults(name: str, entry: Any) -> Any:
-    """An entry of `models` with its network and label; what is no mapping is left to be refused."""
-    if not isinstance(entry, dict | None):
-        return entry
-    label = PAPER_LABELS.get(name, name.replace("_", " "))
-    return {"network": name, "label": label} | (entry or {})
 
 
 def study_names() -> list[str]:

@@ -1,9 +1,20 @@
 """The benchmarks run, here on a study that takes seconds; what they measure is not tested."""
 
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import pytest
 
-from benchmarks import paper
+from benchmarks import many_runs, paper
 from tests.conftest import tiny_study
+from ubc_lib.results.runs import load_runs
+
+
+def test_tables_and_figures_of_many_runs_are_made():
+    mpl.use("agg")
+    study = tiny_study(seeds=(0, 1, 2))
+    many_runs.generate(study)
+    many_runs.tables_and_figures(study, load_runs(study))
+    plt.close("all")
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from benchmarks.performance_page import (
 )
 
 MACHINE = {
-    "machine": "CPU (one, 1 thread(s))",
+    "machine": "CPU (one, 1 thread)",
     "fp32_gflops": 100.0,
     "bf16_gflops": 400.0,
     "bandwidth_gb_per_second": 10.0,
@@ -86,7 +86,7 @@ def test_an_aim_beyond_the_floor_says_so():
 
 def test_machines_are_not_mixed():
     one = engine({"reference": [1.0], "ubc_lib": [1.0]})
-    other = one.assign(machine="CPU (other, 1 thread(s))", epochs=1, run_seconds=3.0)
+    other = one.assign(machine="CPU (other, 1 thread)", epochs=1, run_seconds=3.0)
     both = pd.concat([one.assign(epochs=1, run_seconds=1.0), other])
     table = run_table(both.assign(start_up_seconds=1.0, peak_memory_mb=1.0))
     shown = table.groupby("Machine")["25 per class"].unique().explode().tolist()

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -14,7 +13,8 @@ import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from tests.book_samples import book_pages, book_project, built_book, write_study
-from ubc_lib.book.build import build, install_scripts, main, study_folders
+from ubc_lib.__main__ import main
+from ubc_lib.book.build import build, install_scripts, study_folders
 from ubc_lib.book.stage import stage
 from ubc_lib.book.verdict import WITHHELD, explorable
 from ubc_lib.study import ROOT
@@ -202,12 +202,11 @@ def test_a_notebook_without_title_is_refused(book, tmp_path):
         stage([folder], book)
 
 
-def test_with_nothing_to_show_the_user_is_told_to_run_a_study(data, monkeypatch):
+def test_with_nothing_to_show_the_user_is_told_to_run_a_study(data):
     with pytest.raises(InputError, match=r"Run make study$"):
         study_folders()
-    monkeypatch.setattr(sys, "argv", ["book", "mine"])
     with pytest.raises(SystemExit, match=r"'mine' has no results\. Run make study STUDY=mine"):
-        main()
+        main(["book", "mine"])
 
 
 def test_a_named_study_is_this_machines_and_no_name_means_all_committed_results(data):
@@ -226,8 +225,7 @@ def test_a_book_that_shows_pictures_of_patients_is_not_to_be_passed_on(
 ):
     write_study(data / ("runs" if arguments else "results") / "mine", cohort_kind=kind)
     monkeypatch.setattr("ubc_lib.book.build.build", lambda study, printable: Path("index.html"))
-    monkeypatch.setattr(sys, "argv", ["book", *arguments])
-    main()
+    main(["book", *arguments])
     last = capsys.readouterr().out.splitlines()[-1]
     assert last.startswith("It shows pictures of patients" if cautioned else "The book is at")
 

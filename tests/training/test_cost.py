@@ -1,19 +1,17 @@
 """The cost model: what fits the measured runs, what clusters are asked for, and the tables."""
 
 import re
-import sys
 
 import pandas as pd
 import pytest
 
-from benchmarks.cost import HOURS, errors_left_out, hours, measured_runs
+from benchmarks.cost import HOURS, errors_left_out, fit_rates, hours, measured_runs
 from tests.conftest import tiny_study
+from ubc_lib.__main__ import main
 from ubc_lib.study import Study
-from ubc_lib.training import cost
 from ubc_lib.training.cost import (
     ERRORS,
     WORK,
-    fit_rates,
     job_minutes,
     job_seconds,
     predict_seconds,
@@ -58,10 +56,9 @@ def test_jobs_that_fill_the_machines_take_their_share_of_the_hours():
     assert {key: found[key] for key in expected} == pytest.approx(expected)
 
 
-def test_the_hours_of_any_study_are_told_with_the_error(monkeypatch, capsys):
+def test_the_hours_of_any_study_are_told_with_the_error(capsys):
     settings = "seeds=[1,2,3] image_size=64 images_per_class=[10,38]"
-    monkeypatch.setattr(sys, "argv", ["cost", "paper", settings, "--machines", "1", "6"])
-    cost.main()
+    main(["cost", "paper", settings, "--machines", "1", "6"])
     said = capsys.readouterr().out
     study = Study.load("paper", settings)
     for key, value in study_hours(study, read_rates(), (1, 6)).items():
@@ -72,10 +69,28 @@ def test_the_hours_of_any_study_are_told_with_the_error(monkeypatch, capsys):
     assert "no GPU has been measured" in said
 
 
-def test_a_study_that_is_not_there_is_named(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["cost", "papper"])
+def test_a_study_that_is_not_there_is_named():
     with pytest.raises(SystemExit, match="no study 'papper'"):
-        cost.main()
+        main(["cost", "papper"])
+
+
+def test_less_than_one_machine_is_refused():
+    with pytest.raises(SystemExit, match="--machines must be 1 or more"):
+        main(["cost", "paper", "--machines", "0"])
+
+
+def test_a_network_that_was_never_measured_counts_as_the_slowest():
+    models = {"resnet34": {}, "ubc_resnet34": {}, "mine": {"network": "unheard_of"}}
+    study = tiny_study(patients_per_class=76, models=models, epochs=200)
+    seconds = {name: job_seconds(study, name, (4,), read_rates()) for name in models}
+    assert seconds["mine"] >= max(seconds["resnet34"], seconds["ubc_resnet34"])
+
+
+def test_a_model_trained_for_half_as_many_epochs_takes_half_the_time():
+    models = {"resnet34": {}, "short": {"network": "resnet34", "epochs": 100}}
+    study = tiny_study(patients_per_class=76, models=models, epochs=200)
+    whole, half = (job_seconds(study, name, (4,), read_rates()) for name in models)
+    assert half == pytest.approx(whole / 2)
 
 
 def test_committed_tables_are_those_of_the_committed_runs():

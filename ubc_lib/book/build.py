@@ -1,9 +1,5 @@
-"""Builds the book of one study, or of all committed results, strictly and whole.
+"""Builds the book of one study, or of all committed results, strictly and whole."""
 
-Use: python -m ubc_lib.book.build [study] [--pdf]
-"""
-
-import argparse
 import os
 import shutil
 import subprocess
@@ -16,8 +12,6 @@ import yaml
 from ubc_lib.book.pdf import print_page
 from ubc_lib.book.stage import stage
 from ubc_lib.book.verdict import PDF
-from ubc_lib.book.words import say
-from ubc_lib.results.summary import read_summary
 from ubc_lib.study import ROOT, data_folder
 from ubc_lib.system.errors import InputError
 
@@ -93,26 +87,3 @@ def install_scripts(book: Path) -> None:
             "explorers will stand still.",
             file=sys.stderr,
         )
-
-
-def main() -> None:
-    """Build the book of one study, or of all committed results, and say what is in it."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("study", nargs="?", help="a study in data/runs; all results by default")
-    parser.add_argument("--pdf", action="store_true", help="offer all pages as one PDF as well")
-    arguments = parser.parse_args()
-    study = arguments.study
-    try:
-        page = build(study, printable=arguments.pdf)
-        summaries = [read_summary(folder) for folder in study_folders(study)]
-        for summary in summaries:
-            print(say("terminal.txt.j2", summary=summary))
-        print(f"The book is at {page}")
-        if study and not all(summary["synthetic"] for summary in summaries):
-            print("It shows pictures of patients, named as in the cohort: do not pass it on.")
-    except InputError as error:
-        sys.exit(f"Error: {error}")
-
-
-if __name__ == "__main__":
-    main()

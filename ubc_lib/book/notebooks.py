@@ -1,13 +1,9 @@
-"""Runs notebooks with papermill, and refuses parameters that they do not have.
-
-Use: python -m ubc_lib.book.notebooks SOURCE TARGET [parameter=value ...]
-"""
+"""Runs notebooks with papermill, and refuses parameters that they do not have."""
 
 import ast
 import os
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import papermill
@@ -116,17 +112,3 @@ def read_parameters(source: Path, pairs: list[str]) -> dict:
             message = f"Parameter {name} of {source.name} must be {kind.__name__}, got {text!r}."
             raise InputError(message) from error
     return values
-
-
-def main() -> None:
-    """Run one notebook from the command line."""
-    try:
-        source, target, started = Path(sys.argv[1]), Path(sys.argv[2]), time.monotonic()
-        execute(source, target, read_parameters(source, sys.argv[3:]))
-        print(f"{target.stem}: {time.monotonic() - started:.0f} s")
-    except InputError as error:
-        sys.exit(f"Error: {error}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,6 @@
 """Copies a study's results, without pictures of real patients, to where they are committed."""
 
 import shutil
-import sys
 from pathlib import Path
 
 import nbformat
@@ -31,6 +30,7 @@ def publish(study: Study) -> Path:
     part of another only records and settings are written, since it has no pages.
     Raises InputError where the study has not been run to its end.
     """
+    use_book_style()
     source, target = study.run_folder, study.results_folder
     loaded = load_runs(study)
     if study.part_of:
@@ -108,12 +108,3 @@ def update_readme(readme: Path = ROOT / "README.md") -> None:
     section = readme_section(data_folder() / "results")
     with atomic_path(readme) as temporary:
         temporary.write_text(f"{before}{BEGIN}\n{section}\n{END}{after}", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    try:
-        use_book_style()
-        print(publish(Study.load(*sys.argv[1:])))
-        update_readme()
-    except InputError as error:
-        sys.exit(str(error))

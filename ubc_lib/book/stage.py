@@ -1,5 +1,6 @@
 """From result folders to pages: executed notebooks made ready for the book."""
 
+import ast
 import json
 import os
 import re
@@ -61,6 +62,8 @@ def stage(folders: list[Path], book: Path = ROOT / "book") -> dict:
     (staged / "verdict.md").write_text(text, encoding="utf-8")
     links = launch_links(*repository(ROOT / "_config.yml"))
     (staged / "launch.md").write_text(links, encoding="utf-8")
+    reference = say("api.md.j2", rooms=_rooms(ROOT / "ubc_lib"))
+    (staged / "api.md").write_text(reference, encoding="utf-8")
     contents = yaml.safe_load((book / "_toc.yml").read_text(encoding="utf-8"))
     explore = next(part for part in contents["parts"] if part["caption"] == "Explore it")
     explore["chapters"] = [*_explorers(summaries), *explore["chapters"]]
@@ -86,6 +89,18 @@ def launch_links(address: str, branch: str, folder: Path = ROOT / "notebooks") -
     name = "/".join(address.split("/")[-2:])
     values = {"address": address, "name": name, "branch": branch, "notebooks": notebooks}
     return say("launch.md.j2", **values)
+
+
+def _rooms(library: Path) -> list[dict]:
+    """The packages of the library, the top first, with what they say of themselves and hold."""
+    rooms = []
+    for about in sorted(library.rglob("__init__.py")):
+        name = ".".join(about.parent.relative_to(library.parent).parts)
+        said = ast.get_docstring(ast.parse(about.read_text(encoding="utf-8"))) or ""
+        paths = sorted(path for path in about.parent.glob("*.py") if path.name[:2] != "__")
+        modules = [f"{name}.{path.stem}" for path in paths]
+        rooms.append({"name": name, "about": said, "modules": modules})
+    return rooms
 
 
 def _explorers(summaries: list[dict]) -> list[dict]:

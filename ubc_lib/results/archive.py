@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ubc_lib.results.record import read_record
 from ubc_lib.study import Study
 from ubc_lib.system.errors import InputError
 from ubc_lib.system.files import atomic_path
@@ -38,3 +39,19 @@ def publish_records(study: Study, path: Path) -> None:
             # Without a moment of its own the archive differs only where a record does.
             entry = zipfile.ZipInfo(record.name)
             archive.writestr(entry, record.read_bytes(), zipfile.ZIP_DEFLATED)
+
+
+def restore_records(study: Study) -> int:
+    """Copy every record that is not there yet and return their number.
+
+    Raises InputError where the archive, or a record in it, is damaged or not there.
+    """
+    folder, copied = study.run_folder / "records", 0
+    with open_records(study.results_folder / PUBLISHED_RECORDS) as entries:
+        for entry in entries:
+            read_record(entry)
+            if not (folder / entry.name).exists():
+                with atomic_path(folder / entry.name) as temporary:
+                    temporary.write_bytes(entry.read_bytes())
+                copied += 1
+    return copied

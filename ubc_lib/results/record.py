@@ -6,6 +6,7 @@ all, and signed.
 
 import hashlib
 import json
+import re
 import zipfile
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -16,7 +17,8 @@ from ubc_lib.study import Study
 from ubc_lib.system.errors import InputError
 from ubc_lib.system.files import atomic_path
 
-# Of the records that are written now. 1: without diverged_epoch, signed sorted. 2: without network.
+# Of the records that are written now. 1: without diverged_epoch, signed sorted. 2: without network,
+# and with "thread(s)" in the name of a CPU.
 FORMAT = 3
 CHECKSUM = ', "checksum": '  # ends the text of a record, which it signs
 # Settings that say which runs there are, where they run, or what people should know of them; the
@@ -193,8 +195,11 @@ def check_record(record: dict, study: Study, fingerprint: str | None, path: Path
 
 def _upgraded(record: dict) -> dict:
     """A record of any format as one of the present; nothing is checked."""
+    provenance = record["provenance"]
+    device = re.sub(r"\b1 thread\(s\)", "1 thread", provenance["device"])
     return {
         **record,
+        "provenance": provenance | {"device": device.replace("thread(s)", "threads")},
         "format": record.get("format", 2 if "diverged_epoch" in record["result"] else 1),
         "settings": {"network": record["run"]["model"]} | record["settings"],
         "result": {"diverged_epoch": None} | record["result"],

@@ -2,21 +2,15 @@
 
 A job is one model and one seed across all subset sizes. Only runs on a CPU have been measured, one
 thread each; for a GPU the same numbers are a generous upper estimate.
-
-Use: python -m ubc_lib.training.cost STUDY [SETTINGS] [--machines N ...]
 """
 
-import argparse
 import math
-import sys
 from functools import cache
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import nnls
 
 from ubc_lib.study import ROOT, Study
-from ubc_lib.system.errors import InputError
 
 RATES = ROOT / "data" / "cost" / "rates.csv"
 ERRORS = RATES.with_name("errors.csv")
@@ -41,19 +35,6 @@ def work(
             "tested_megapixels": tested * megapixels,
         }
     )
-
-
-def fit_rates(runs: pd.DataFrame) -> pd.DataFrame:
-    """Seconds per unit of `WORK` for each model, by least squares of the relative error.
-
-    runs: columns of `WORK`, model and seconds, one row per measured run. Rates are not negative.
-    """
-    rows = []
-    for model, measured in runs.groupby("model"):
-        relative = measured[WORK].div(measured["seconds"], axis=0)
-        rates, _ = nnls(relative.to_numpy(), [1.0] * len(relative))
-        rows.append({"model": model, **dict(zip(WORK, rates, strict=True))})
-    return pd.DataFrame(rows)
 
 
 def predict_seconds(rates: pd.DataFrame, runs: pd.DataFrame) -> pd.Series:
@@ -120,28 +101,6 @@ def read_rates() -> pd.DataFrame:
     return pd.read_csv(RATES)
 
 
-def main() -> None:
-    """Print the hours that a study should take, and how wrong that may be."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("study", help="a study of studies/")
-    parser.add_argument("settings", nargs="?", default="", help='"seeds=[1,2] image_size=128"')
-    parser.add_argument("--machines", nargs="+", type=int, default=MACHINES, help="jobs at once")
-    arguments = parser.parse_args()
-    if min(arguments.machines) < 1:
-        parser.error("--machines must be 1 or more")
-    try:
-        study = Study.load(arguments.study, arguments.settings)
-    except InputError as error:
-        sys.exit(f"Error: {error}")
-    for key, value in study_hours(study, read_rates(), tuple(arguments.machines)).items():
-        print(f"{key:<12} {value if key == 'jobs' else format(value, '.1f')}")
-    ratios = pd.read_csv(ERRORS)["sum"]
-    print(
-        "Hours, if every epoch is trained, with one CPU core for each job; no GPU has been "
-        f"measured. Runs that the rates were not fitted to took {ratios.min():.2f} to "
-        f"{ratios.max():.2f} times as long as predicted."
-    )
-
-
-if __name__ == "__main__":
-    main()
+def read_errors() -> pd.DataFrame:
+    """How many times as long as predicted runs took that the rates were not fitted to."""
+    return pd.read_csv(ERRORS)

@@ -89,7 +89,9 @@ def device_name(device: torch.device) -> str:
     """The name people know the device by, and for a CPU what makes the largest difference."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"CPU ({processor_name(_cpu_capabilities())}, {torch.get_num_threads()} thread(s))"
+    threads = torch.get_num_threads()
+    counted = "1 thread" if threads == 1 else f"{threads} threads"
+    return f"CPU ({processor_name(_cpu_capabilities())}, {counted})"
 
 
 def processor_name(capabilities: dict) -> str:

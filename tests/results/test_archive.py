@@ -6,8 +6,7 @@ import pytest
 from tests.conftest import tiny_study
 from tests.records import made_record, record_all
 from ubc_lib.book.publish import publish
-from ubc_lib.book.restore import restore
-from ubc_lib.results.archive import LARGEST_RECORD
+from ubc_lib.results.archive import LARGEST_RECORD, restore_records
 from ubc_lib.results.record import read_record, record_path, write_record
 from ubc_lib.results.runs import load_runs
 from ubc_lib.system.errors import InputError
@@ -25,7 +24,7 @@ def published():
 
 def test_every_published_record_is_there_as_it_was(published):
     before = load_runs(published)
-    assert restore(published) == len(published.planned_runs)
+    assert restore_records(published) == len(published.planned_runs)
     (published.results_folder / "records.zip").unlink()
     assert load_runs(published).predictions.equals(before.predictions)
 
@@ -33,7 +32,7 @@ def test_every_published_record_is_there_as_it_was(published):
 def test_a_record_that_is_there_stays(published):
     path, other = record_path(published, "resnet34", 2, 0), made_record(published, accuracy=0.5)
     write_record(path, other)
-    assert restore(published) == len(published.planned_runs) - 1
+    assert restore_records(published) == len(published.planned_runs) - 1
     assert read_record(path) == other
 
 
@@ -55,7 +54,7 @@ def test_a_hostile_archive_writes_nothing_outside_and_is_named(
         archive.writestr(name, content or archive.read(archive.namelist()[0]))
     before = set(data.rglob("*.json"))
     with pytest.raises(InputError, match=message):
-        restore(published)
+        restore_records(published)
     written = set(data.rglob("*.json")) - before
     assert {path.parent for path in written} <= {published.run_folder / "records"}
     assert not list(data.parent.glob("outside.json"))
@@ -63,4 +62,4 @@ def test_a_hostile_archive_writes_nothing_outside_and_is_named(
 
 def test_a_study_without_published_records_is_named():
     with pytest.raises(InputError, match=r"cannot be read .*No such file.*records\.zip"):
-        restore(tiny_study())
+        restore_records(tiny_study())

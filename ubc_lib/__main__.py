@@ -1,0 +1,151 @@
+"""The command line: python -m ubc_lib COMMAND …, with --help for each.
+
+What a command needs is imported when it runs, so that none waits for what another needs.
+"""
+
+import argparse
+import importlib
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from ubc_lib.system.errors import InputError
+
+MACHINES = (1, 4, 16, 64)
+
+
+def study(options: argparse.Namespace) -> None:
+    """Check a study and run it to its book: cohort, trainings, results, pages."""
+    from ubc_lib.data.readers import cohort_state  # noqa: PLC0415
+    from ubc_lib.study import PAPER_LABELS, ROOT, Study  # noqa: PLC0415
+
+    asked = Study.load(options.study, options.settings, options.cohort_root)
+    if {entry.network for entry in asked.models.values()} - PAPER_LABELS.keys():
+        importlib.import_module("ubc_lib.models").check_networks(asked)
+    cohort_state(asked)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+    gpu = "yes" if shutil.which("nvidia-smi") else "no"
+    told = {"study": options.study, "settings": options.settings}
+    told |= {"cohort_root": options.cohort_root, "gpu": gpu}
+    arguments = ["book", "--cores", options.cores]
+    arguments += ["--resources", f"gpu={options.gpus}", f"mem_mb={memory}"]
+    arguments += ["--keep-going", "--rerun-incomplete", "--rerun-triggers", "mtime"]
+    arguments += ["--quiet", "all", "--nolock"]
+    arguments += ["--config", *(f"{key}={value}" for key, value in told.items())]
+    os.chdir(ROOT)
+    os.execv(sys.executable, [sys.executable, "-m", "snakemake", *arguments])
+
+
+def book(options: argparse.Namespace) -> None:
+    """Build the book of one study, or of all committed results, and say what is in it."""
+    from ubc_lib.book.build import build, study_folders  # noqa: PLC0415
+    from ubc_lib.book.words import say  # noqa: PLC0415
+    from ubc_lib.results.summary import read_summary  # noqa: PLC0415
+
+    page = build(options.study, printable=options.pdf)
+    summaries = [read_summary(folder) for folder in study_folders(options.study)]
+    for summary in summaries:
+        print(say("terminal.txt.j2", summary=summary))
+    print(f"The book is at {page}")
+    if options.study and not all(summary["synthetic"] for summary in summaries):
+        print("It shows pictures of patients, named as in the cohort: do not pass it on.")
+
+
+def notebook(options: argparse.Namespace) -> None:
+    """Run one notebook with parameters; its executed copy appears when all went well."""
+    from ubc_lib.book.notebooks import execute, read_parameters  # noqa: PLC0415
+
+    started = time.monotonic()
+    execute(options.source, options.target, read_parameters(options.source, options.parameters))
+    print(f"{options.target.stem}: {time.monotonic() - started:.0f} s")
+
+
+def publish(options: argparse.Namespace) -> None:
+    """Copy a study's results, without pictures of real patients, to where they are committed."""
+    from ubc_lib.book.publish import publish, update_readme  # noqa: PLC0415
+    from ubc_lib.study import Study  # noqa: PLC0415
+
+    print(publish(Study.load(options.study, options.settings)))
+    update_readme()
+
+
+def restore(options: argparse.Namespace) -> None:
+    """Copy the committed records of a study to its run folder, so that it goes on from them."""
+    from ubc_lib.results.archive import restore_records  # noqa: PLC0415
+    from ubc_lib.study import Study  # noqa: PLC0415
+
+    asked = Study.load(options.study, options.settings)
+    print(f"{restore_records(asked)} records restored to {asked.run_folder / 'records'}")
+
+
+def cost(options: argparse.Namespace) -> None:
+    """Print the hours that a study should take, and how wrong that may be."""
+    from ubc_lib.study import Study  # noqa: PLC0415
+    from ubc_lib.training.cost import read_errors, read_rates, study_hours  # noqa: PLC0415
+
+    if min(options.machines) < 1:
+        raise InputError("--machines must be 1 or more.")
+    asked = Study.load(options.study, options.settings)
+    for key, value in study_hours(asked, read_rates(), tuple(options.machines)).items():
+        print(f"{key:<12} {value if key == 'jobs' else format(value, '.1f')}")
+    ratios = read_errors()["sum"]
+    print(
+        "Hours, if every epoch is trained, with one CPU core for each job; no GPU has been "
+        f"measured. Runs that the rates were not fitted to took {ratios.min():.2f} to "
+        f"{ratios.max():.2f} times as long as predicted."
+    )
+
+
+def readme(_options: argparse.Namespace) -> None:
+    """Rewrite the README's results from the committed ones."""
+    from ubc_lib.book.publish import update_readme  # noqa: PLC0415
+
+    update_readme()
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command with its arguments."""
+    whole = argparse.ArgumentParser(prog="python -m ubc_lib", description=__doc__)
+    commands = whole.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(function, *, of_a_study: bool) -> argparse.ArgumentParser:
+        summary = function.__doc__.partition("\n")[0]
+        added = commands.add_parser(function.__name__, help=summary, description=summary)
+        added.set_defaults(command=function)
+        if of_a_study:
+            added.add_argument("study", help="a study of studies/")
+            added.add_argument("settings", nargs="?", default="", help='"epochs=5 seeds=[1,2]"')
+        return added
+
+    run = command(study, of_a_study=True)
+    run.add_argument("--cohort-root", default="", help="where its patients are, if not phantoms")
+    run.add_argument("--cores", default="all")
+    run.add_argument("--gpus", type=int, default=1, help="trainings at once on a GPU")
+    pages = command(book, of_a_study=False)
+    pages.add_argument("study", nargs="?", help="of data/runs; all committed results by default")
+    pages.add_argument("--pdf", action="store_true", help="offer all pages as one PDF as well")
+    one = command(notebook, of_a_study=False)
+    one.add_argument("source", type=Path)
+    one.add_argument("target", type=Path)
+    one.add_argument("parameters", nargs="*", metavar="parameter=value")
+    command(publish, of_a_study=True)
+    command(restore, of_a_study=True)
+    hours = command(cost, of_a_study=True)
+    hours.add_argument("--machines", nargs="+", type=int, default=MACHINES, help="jobs at once")
+    command(readme, of_a_study=False)
+    return whole
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command; what the user got wrong is one line, and exit status 1."""
+    options = parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except InputError as error:
+        sys.exit(f"Error: {error}")
+
+
+if __name__ == "__main__":
+    main()
