@@ -15,7 +15,6 @@ import resource
 import statistics
 import time
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -32,7 +31,6 @@ from ubc_lib.training.device import (
     cpu_threads,
     device_name,
 )
-from ubc_lib.training.fast.memory import kept_in_one_piece
 from ubc_lib.training.provenance import git_commit
 
 ENGINES = ("reference", "ubc_lib")
@@ -240,9 +238,7 @@ def main() -> None:
         start_up, rows = {}, []
         for name, worker in workers.items():
             started = time.perf_counter()
-            # The reference starts as people start it, this library as its notebooks are started.
-            with kept_in_one_piece() if name == "ubc_lib" else nullcontext():
-                worker.submit(prepare, name, model).result()
+            worker.submit(prepare, name, model).result()
             start_up[name] = time.perf_counter() - started
         for key in keys:
             engine, images = key[1], key[4]

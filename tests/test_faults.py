@@ -25,7 +25,7 @@ from ubc_lib.results.record import read_record, record_path
 from ubc_lib.results.runs import load_runs
 from ubc_lib.study import ROOT, Study
 from ubc_lib.system.errors import InputError
-from ubc_lib.training import run
+from ubc_lib.training import checkpoint, run
 from ubc_lib.training.run import train_across_sizes, train_run
 
 SETTINGS = (
@@ -295,7 +295,7 @@ def test_a_full_disk_ends_a_run_with_a_message(study, monkeypatch, kilobytes):
     """Simulated by the largest size that a file of this process may have."""
     slices = load_slices(study)
     if kilobytes:
-        monkeypatch.setitem(run.fit.__kwdefaults__, "checkpoint_seconds", 0.0)
+        monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024 * kilobytes, before[1]))
     try:

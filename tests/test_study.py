@@ -94,7 +94,7 @@ def test_cohort_root_leaves_the_name():
         (
             "quick",
             "models='{a: , b: {against: c}}'",
-            "b is compared with 'c', none of the models: a, b",
+            "b is compared with 'c', none of the models",
         ),
         ("quick", "baseline=resnet43", "baseline is compared with 'resnet43'"),
         ("quick", "models=[dummy]", "rename the model"),

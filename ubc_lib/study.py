@@ -169,8 +169,7 @@ class Study(Protocol):
             raise ValueError("dummy is the name of the classifier that guesses; rename the model")
         for name, other in [("baseline", self.baseline), *self.pairs]:
             if other not in self.models:
-                known = ", ".join(self.models)
-                raise ValueError(f"{name} is compared with {other!r}, none of the models: {known}")
+                raise ValueError(f"{name} is compared with {other!r}, none of the models")
         return self
 
     @classmethod
@@ -178,8 +177,7 @@ class Study(Protocol):
         """Read `studies/<name>.yaml` and apply `settings`, e.g. "epochs=5 images_per_class=[1,2]".
 
         A study with changed settings gets a name of its own (`quick-epochs_5`, or what `name=`
-        says), so results never mix. `cohort_root` does not change the name: the fingerprint of
-        the data guards against two cohorts under one name.
+        says), so results never mix; of `cohort_root` the fingerprint of the data takes care.
         Raises InputError naming the unknown study, key or value and what is allowed.
         """
         path = STUDIES / f"{name}.yaml"

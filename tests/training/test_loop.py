@@ -1,3 +1,7 @@
+import os
+import shutil
+import subprocess
+import sys
 from functools import partial
 
 import numpy as np
@@ -8,9 +12,11 @@ from torch import nn
 from tests.conftest import tiny_study
 from ubc_lib.losses import joint_loss
 from ubc_lib.models import NETWORKS, build_model
+from ubc_lib.study import ROOT
 from ubc_lib.system.errors import InputError
+from ubc_lib.training.checkpoint import Checkpoint
 from ubc_lib.training.device import cpu_threads
-from ubc_lib.training.fast.cpu_layers import use_cpu_layers
+from ubc_lib.training.fast.layers import use_cpu_layers
 from ubc_lib.training.loop import Examples, batches, epoch_order, fit
 
 
@@ -171,10 +177,11 @@ def test_a_killed_run_resumes_as_if_nothing_had_happened(tmp_path, model, precis
         if len(trained) == 4:  # the first call is the resumption, then epochs 1, 2, 3
             raise Killed
 
-    options = {"checkpoint": tmp_path / "run.pt", "identity": "x", "checkpoint_seconds": 0}
+    kept = Checkpoint(tmp_path / "run.pt", "x", seconds=0)
+    data = examples(6), examples(4)
     with pytest.raises(Killed):
-        fit(build_model(model, 0), examples(6), examples(4), study, 0, on_epoch=kill, **options)
-    resumed = fit(build_model(model, 99), examples(6), examples(4), study, seed=0, **options)
+        fit(build_model(model, 0), *data, study, 0, on_epoch=kill, checkpoint=kept)
+    resumed = fit(build_model(model, 99), *data, study, seed=0, checkpoint=kept)
 
     def losses(done):
         return [row["loss"] for row in done.history]
@@ -188,17 +195,17 @@ def test_a_killed_run_resumes_as_if_nothing_had_happened(tmp_path, model, precis
 
 def test_a_checkpoint_of_another_run_is_not_used(tmp_path):
     study = tiny_study(epochs=1)
-    options = {"checkpoint": tmp_path / "run.pt", "checkpoint_seconds": 0}
+    one, other = (Checkpoint(tmp_path / "run.pt", name, seconds=0) for name in ("one", "other"))
     train = examples(4)
-    fit(build_model("resnet34", 0), train, train, study, 0, identity="one", **options)
+    fit(build_model("resnet34", 0), train, train, study, 0, checkpoint=one)
     expected = fit(build_model("resnet34", 1), train, train, study, 0)
-    found = fit(build_model("resnet34", 1), train, train, study, 0, identity="other", **options)
+    found = fit(build_model("resnet34", 1), train, train, study, 0, checkpoint=other)
     assert found.history[0]["loss"] == expected.history[0]["loss"]
 
 
-def resume(checkpoint):
-    train, test = examples(2), examples(2)
-    return fit(build_model("resnet34", 0), train, test, tiny_study(), 0, checkpoint=checkpoint)
+def resume(path):
+    train, test, kept = examples(2), examples(2), Checkpoint(path, "")
+    return fit(build_model("resnet34", 0), train, test, tiny_study(), 0, checkpoint=kept)
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path):
@@ -216,6 +223,46 @@ def test_a_checkpoint_cannot_run_code(tmp_path):
     with pytest.raises(InputError, match="damaged"):
         resume(tmp_path / "run.pt")
     assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize("model", NETWORKS)
+def test_layers_of_torch_alone_give_the_same_losses_but_for_rounding(model):
+    study = tiny_study(epochs=3)
+    losses = []
+    for layers in ("auto", "torch"):
+        network = build_model(model, 0).double()
+        one = study.model_copy(update={"layers": layers})
+        train = examples(6, kind=torch.float64)
+        losses.append([row["loss"] for row in fit(network, train, train, one, 3).history])
+        replaced = [one for one in network.modules() if ".fast." in type(one).__module__]
+        assert bool(replaced) is (layers == "auto")
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_without_the_folder_that_is_there_for_speed_training_gives_the_same_losses(tmp_path):
+    library = tmp_path / "ubc_lib"
+    shutil.copytree(ROOT / "ubc_lib", library, ignore=shutil.ignore_patterns("fast"))
+    script = (
+        "import sys, torch; from ubc_lib.models import build_model; "
+        "from ubc_lib.training import loop; from ubc_lib.study import Study; "
+        "study = Study.model_validate_json(sys.argv[1]); torch.set_num_threads(1); "
+        "images = torch.randn(6, 1, 32, 32, generator=torch.Generator().manual_seed(0)).double(); "
+        "data = loop.Examples(images, images > 1, torch.arange(6) % 2); "
+        "done = loop.fit(build_model('ubc_resnet34', 0).double(), data, data, study, 3); "
+        "print(loop.fast is None, *(row['loss'] for row in done.history))"
+    )
+    fields = tiny_study(epochs=3).model_dump_json()
+    told = []
+    for folder in (ROOT, tmp_path):
+        command = [sys.executable, "-c", script, fields]
+        environment = os.environ | {"PYTHONPATH": str(folder)}
+        ran = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, check=True
+        )
+        told.append(ran.stdout.split())
+    assert [absent for absent, *_ in told] == ["False", "True"]
+    whole, alone = ([float(loss) for loss in losses] for _, *losses in told)
+    assert alone == pytest.approx(whole, rel=1e-5)
 
 
 def test_a_loss_that_is_no_number_ends_training_in_that_epoch():
@@ -242,8 +289,8 @@ def test_graphs_give_the_losses_of_single_kernels(model, precision):
     study = tiny_study(epochs=5, decay_every=2, batch_size=8, precision=precision, device="cuda")
     train, test = on_gpu(examples(20, size=64)), on_gpu(examples(4, size=64))
     losses = [
-        [row["loss"] for row in fit(build_model(model, 0), train, test, study, 3, graphs=g).history]
-        for g in (True, False)
+        [row["loss"] for row in fit(build_model(model, 0), train, test, one, 3).history]
+        for one in (study, study.model_copy(update={"layers": "torch"}))
     ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
@@ -264,13 +311,13 @@ def test_a_killed_run_resumes_on_a_gpu(tmp_path):
     whole = fit(build_model("ubc_resnet34", 0), train, test, study, 0)
 
     calls = iter(range(3))
-    options = {"checkpoint": tmp_path / "run.pt", "checkpoint_seconds": 0}
+    kept = Checkpoint(tmp_path / "run.pt", "", seconds=0)
     with pytest.raises(StopIteration):
         fit(
             build_model("ubc_resnet34", 0),
             *(train, test, study, 0),
             on_epoch=lambda images: next(calls),
-            **options,
+            checkpoint=kept,
         )
-    resumed = fit(build_model("ubc_resnet34", 9), train, test, study, 0, **options)
+    resumed = fit(build_model("ubc_resnet34", 9), train, test, study, 0, checkpoint=kept)
     assert [row["loss"] for row in resumed.history] == [row["loss"] for row in whole.history]

@@ -197,9 +197,9 @@ def test_a_run_killed_in_the_middle_of_an_epoch_resumes_to_the_same_record(tmp_p
         seed=0,
     )
     script = (
-        "from pathlib import Path; from ubc_lib.training import loop, run; "
+        "from pathlib import Path; from ubc_lib.training import checkpoint, run; "
         "from tests.conftest import tiny_study; from ubc_lib.data.slices import load_slices; "
-        "run.fit.__kwdefaults__['checkpoint_seconds'] = 0.0; "
+        "checkpoint.SECONDS = 0.0; "
         f"study = tiny_study(Path({str(tree)!r}), epochs=40, evaluate_every=10); "
         "run.train_run(study, load_slices(study), 'resnet34', 2, 0)"
     )

@@ -15,7 +15,6 @@ from ubc_lib.system.errors import InputError, unknown_name
 from ubc_lib.system.files import atomic_path
 from ubc_lib.system.progress import TERMINAL
 from ubc_lib.system.signals import sigterm_forwarded
-from ubc_lib.training.fast.memory import kept_in_one_piece
 
 _LITERALS = (str, int, float, bool, list, tuple, dict, type(None))
 _IPYTHON = {"In", "Out", "exit", "quit", "get_ipython"}
@@ -66,7 +65,7 @@ def execute(source: Path, target: Path, parameters: dict) -> None:
         # Sockets in a folder of its own: nobody else can listen, and parallel kernels keep apart.
         connection = {"transport": "ipc", "connection_file": f"{sockets}/kernel.json"}
         try:
-            with sigterm_forwarded(), kept_in_one_piece():
+            with sigterm_forwarded():
                 papermill.execute_notebook(
                     source,
                     temporary,

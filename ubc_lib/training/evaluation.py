@@ -1,6 +1,5 @@
 """What a model says about test slices, how right it is, and when training reached its plateau."""
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +8,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ubc_lib.training.device import autocast
-from ubc_lib.training.fast.folded_norms import folded_norms
 
 PIXELS = {"cpu": 32 * 224**2, "cuda": 512 * 224**2}  # evaluated at a time, if memory lasts
 
@@ -62,9 +60,7 @@ def predict(
     torch.OutOfMemoryError if a single image does not.
     """
     model.eval()
-    on_cpu = images.device.type == "cpu"
-    folded = folded_norms(model, images.numel()) if on_cpu else nullcontext()
-    with autocast(images.device, precision), folded:
+    with autocast(images.device, precision):
         answers = _answers(model, images, masks)
     logits, overlap, response_area = map(torch.cat, zip(*answers, strict=True))
     draws = len(overlap) > 0

@@ -26,8 +26,9 @@ from ubc_lib.system.files import locked
 from ubc_lib.system.progress import progress_bar
 from ubc_lib.system.seeds import torch_seed
 from ubc_lib.system.signals import DeviceLostError, device_loss_named, stopping_on_sigterm
+from ubc_lib.training.checkpoint import Checkpoint, Progress
 from ubc_lib.training.device import choose_device, choose_precision, cpu_threads, memory_advice
-from ubc_lib.training.loop import Examples, Progress, fit
+from ubc_lib.training.loop import Examples, fit
 from ubc_lib.training.provenance import provenance
 from ubc_lib.training.weights import save_weights, weights_path
 
@@ -99,15 +100,16 @@ def _train(study, slices, model, images_per_class, seed, checkpoint, on_epoch):
     subset = draw_subset(slices.table, split.train, images_per_class, seeds["subset"])
     start = torch_seed(seeds["initialisation"], "initialisation")
     network = build_model(settings["network"], start)
-    wanted = [settings, slices.fingerprint, run_name(model, images_per_class, seed), device.type]
+    name = run_name(model, images_per_class, seed)
+    wanted = [settings, slices.fingerprint, name, device.type, study.layers]
+    wanted = json.dumps(wanted, sort_keys=True)
     done = fit(
         network,
         Examples.of(slices, subset, device),
         Examples.of(slices, split.test, device),
         study,
         seeds["initialisation"],
-        checkpoint=checkpoint,
-        identity=hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest(),
+        checkpoint=Checkpoint(checkpoint, hashlib.sha256(wanted.encode()).hexdigest()),
         on_epoch=on_epoch,
     )
     test = slices.table.iloc[split.test]

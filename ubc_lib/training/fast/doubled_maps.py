@@ -23,7 +23,10 @@ class DecoderBlock(UnetDecoderBlock):
         target_width: int,
         skip_connection: Tensor | None = None,
     ) -> Tensor:
-        """As of the class it extends, for nearest neighbours, a doubled size and no attention."""
+        """As of the class it extends, for nearest neighbours and no attention."""
+        height, width = feature_map.shape[2:]
+        if (target_height, target_width) != (2 * height, 2 * width):
+            return super().forward(feature_map, target_height, target_width, skip_connection)
         return self.conv2(self.conv1((feature_map, skip_connection)))
 
 
@@ -35,8 +38,13 @@ class DoubledMapConv2d(SmallMapConv2d):
     four pixels, with four ninths of the arithmetic.
     """
 
-    def forward(self, maps: tuple[Tensor, Tensor | None]) -> Tensor:
-        """maps: (n, channels, H, W) and (n, others, 2 H, 2 W); returns (n, outputs, 2 H, 2 W)."""
+    def forward(self, maps: tuple[Tensor, Tensor | None] | Tensor) -> Tensor:
+        """maps: (n, channels, H, W) and (n, others, 2 H, 2 W); returns (n, outputs, 2 H, 2 W).
+
+        One map alone is convolved as it is.
+        """
+        if isinstance(maps, Tensor):
+            return super().forward(maps)
         small, beside = maps
         count, channels, height, width = small.shape
         if 4 * count * height * width <= MANY_PIXELS * self.out_channels:

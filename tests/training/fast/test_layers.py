@@ -7,12 +7,13 @@ import segmentation_models_pytorch as smp
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoderBlock
 from torch import nn
 from torch.nn import functional
 
 from ubc_lib.models import NETWORKS, build_model
-from ubc_lib.training.fast.cpu_layers import BitReLU, StemConv2d, use_cpu_layers
 from ubc_lib.training.fast.doubled_maps import MANY_PIXELS, DecoderBlock, DoubledMapConv2d
+from ubc_lib.training.fast.layers import StemConv2d, use_cpu_layers
 from ubc_lib.training.fast.small_maps import LARGEST_MAP, MANY_IMAGES, SmallMapConv2d
 
 
@@ -140,24 +141,6 @@ def test_in_bf16_a_map_convolved_before_it_is_doubled_is_that_but_for_rounding(o
     assert_alike_but_for_rounding(Ours(convolution), Doubled(convolution), *images)
 
 
-def all_numbers_of_bf16() -> torch.Tensor:
-    return torch.arange(-(2**15), 2**15, dtype=torch.int16).view(torch.bfloat16)
-
-
-def test_the_bits_of_every_number_are_rectified_as_the_number_is():
-    numbers = all_numbers_of_bf16()
-    ours = BitReLU()(numbers.clone())
-    assert torch.equal(ours.isnan(), numbers.isnan())
-    assert torch.equal(ours.nan_to_num(), numbers.relu().nan_to_num())
-
-
-def test_the_gradient_goes_where_numbers_are_positive():
-    numbers = all_numbers_of_bf16()
-    numbers = numbers[~numbers.isnan()].requires_grad_()
-    BitReLU()(numbers * 1).backward(torch.full_like(numbers, -3))
-    assert torch.equal(numbers.grad, torch.where(numbers > 0, -3.0, 0.0).bfloat16())
-
-
 @given(kernel=st.sampled_from([3, 4, 7]), padding=st.integers(0, 3), half=st.integers(4, 9))
 def test_the_stem_on_squares_of_pixels_is_the_convolution(kernel, padding, half):
     plain = nn.Conv2d(1, 3, kernel, stride=2, padding=padding, bias=False)
@@ -182,8 +165,8 @@ def test_the_networks_give_what_those_of_segmentation_models_give(size, images):
 
 def test_every_layer_that_can_be_faster_is():
     kinds = {type(layer) for layer in use_cpu_layers(build_model("ubc_resnet34", 0)).modules()}
-    assert {SmallMapConv2d, StemConv2d, DecoderBlock, DoubledMapConv2d, BitReLU} < kinds
-    assert not kinds & {nn.Conv2d, nn.ReLU}
+    assert {SmallMapConv2d, StemConv2d, DecoderBlock, DoubledMapConv2d} < kinds
+    assert nn.Conv2d not in kinds
 
 
 @pytest.mark.parametrize("model", NETWORKS)
@@ -204,6 +187,47 @@ def test_gradients_of_the_decoder_keep_their_channels_last():
     assert below.grad.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_layers_with_groups_or_dilation_are_left_as_they_are():
-    layers = [nn.Conv2d(4, 4, 3, groups=2), nn.Conv2d(4, 4, 3, dilation=2)]
-    assert {type(layer) for layer in use_cpu_layers(nn.Sequential(*layers))} == {nn.Conv2d}
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"groups": 2},
+        {"dilation": 2},
+        {"padding": 1, "padding_mode": "reflect"},
+        {"padding": "same"},
+    ],
+    ids=["groups", "dilation", "reflection", "padding by name"],
+)
+def test_other_convolutions_are_left_as_they_are(options):
+    layer = nn.Conv2d(4, 4, 3, **options)
+    assert type(use_cpu_layers(nn.Sequential(layer))[0]) is nn.Conv2d
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"attention_type": "scse"},
+        {"interpolation_mode": "bilinear"},
+        {"interpolation_mode": "area"},
+    ],
+    ids=["attention", "bilinear", "area"],
+)
+def test_other_blocks_of_a_decoder_compute_what_they_computed(options):
+    block = UnetDecoderBlock(8, 4, 6, **options).eval()
+    below, skip = torch.randn(2, 8, 4, 4), torch.randn(2, 4, 8, 8)
+    expected = block(below, 8, 8, skip)
+    assert type(use_cpu_layers(block)) is UnetDecoderBlock
+    assert_close(block(below, 8, 8, skip), expected)
+
+
+def test_a_map_that_does_not_double_computes_what_it_computed():
+    block = UnetDecoderBlock(8, 4, 6).eval()
+    below, skip = torch.randn(2, 8, 4, 4), torch.randn(2, 4, 7, 9)
+    expected = block(below, 7, 9, skip)
+    assert type(use_cpu_layers(block)) is DecoderBlock
+    assert_close(block(below, 7, 9, skip), expected)
+
+
+def test_a_stem_on_images_of_odd_sides_computes_what_it_computed():
+    plain = nn.Conv2d(1, 3, 3, stride=2, padding=1)
+    stem = use_cpu_layers(nn.Sequential(copy.deepcopy(plain)))
+    assert_alike(stem, plain, torch.randn(2, 1, 9, 8))
