@@ -170,6 +170,20 @@ def precision_table(precision: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def pieces_table(pieces: pd.DataFrame) -> pd.DataFrame:
+    """How many times as long a training takes without each piece, in the words of the page."""
+    pixels = pieces["image_size"].map(", {} px".format)
+    spread = pieces[["times", "least", "largest"]].to_numpy()
+    return pd.DataFrame(
+        {
+            "Machine": pieces["machine"].map(_short) + ", " + pieces["precision"],
+            "Model": pieces["model"].map(PAPER_LABELS) + pixels,
+            "Without": pieces["piece"],
+            "Times as long": [f"{median:.2f} ({a:.2f} to {b:.2f})" for median, a, b in spread],
+        }
+    )
+
+
 def gpu_text(engine: pd.DataFrame, paper: pd.DataFrame) -> str:
     """Markdown that says which GPU was measured, and how long the paper's study took on it."""
     if not any(map(is_gpu, engine["machine"])):
@@ -240,8 +254,9 @@ def epoch_figure(engine: pd.DataFrame) -> Figure:
 
 def write_page(benchmarks: Path, page: Path) -> None:
     """Write the page's tables and figure from the benchmark's results."""
-    engine, machines, precision = (
-        pd.read_csv(benchmarks / f"{name}.csv") for name in ("engine", "machines", "precision")
+    engine, machines, precision, pieces = (
+        pd.read_csv(benchmarks / f"{name}.csv")
+        for name in ("engine", "machines", "precision", "pieces")
     )
     speed = speed_table(engine, machines)
     tables = {
@@ -250,6 +265,7 @@ def write_page(benchmarks: Path, page: Path) -> None:
         "runs": run_table(engine),
         "machines": machine_table(machines),
         "precision": precision_table(precision),
+        "pieces": pieces_table(pieces),
     }
     for name, table in tables.items():
         with atomic_path(page / f"{name}.csv") as path:

@@ -9,6 +9,7 @@ from benchmarks.performance_page import (
     floors,
     gpu_text,
     noise_text,
+    pieces_table,
     run_table,
     speed_table,
     target_table,
@@ -112,6 +113,17 @@ def test_the_noise_is_the_spread_between_repeats_that_took_turns():
 def test_of_a_single_repeat_the_noise_is_not_known():
     text = noise_text(engine({"reference": [1.0], "ubc_lib": [3.0]}))
     assert "not known" in text
+
+
+def test_a_piece_is_shown_with_the_spread_between_repeats():
+    row = {"machine": "CPU (one, 1 thread)", "precision": "fp32", "model": "resnet34"}
+    row |= {"image_size": 64, "piece": "small maps", "times": 1.42, "least": 1.37, "largest": 1.5}
+    assert pieces_table(pd.DataFrame([row])).iloc[0].tolist() == [
+        "one, fp32",
+        "ResNet34, 64 px",
+        "small maps",
+        "1.42 (1.37 to 1.50)",
+    ]
 
 
 def test_the_committed_page_is_of_the_committed_benchmark(tmp_path):
