@@ -89,8 +89,8 @@ def cohort_state(study: Study) -> str:
     settings alone, and where there is no `cohort_root`, or nothing in it, any more. Raises
     InputError where the cohort cannot be used.
     """
-    root = study.cohort_root
-    if root is None or not reader_of(study).root or not _holds_anything(root):
+    reader, root = reader_of(study), study.cohort_root
+    if root is None or not reader.root or not _holds_anything(root):
         return ""
     table = read_cohort(study)
     files = [*table["image"], *table["mask"]]
