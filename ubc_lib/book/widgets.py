@@ -203,7 +203,8 @@ def _curves(
 def _switch(options: list[str]) -> ToggleButtons | Dropdown:
     """The first option is chosen; more than two do not stand beside each other on a phone."""
     if len(options) > 2:
-        return Dropdown(options=options, layout={"width": "auto"})
+        name = options[0].partition(" ")[0]
+        return Dropdown(options=options, description=name, layout={"width": "auto"})
     return ToggleButtons(
         options=options,
         style={"button_width": "9em"},
