@@ -19,7 +19,7 @@ patients_per_class: 4
 slices_per_patient: 2
 image_size: 32
 images_per_class: [1, 2, 3, 4]
-seeds: [0, 1, 2]
+seeds: [0]
 epochs: 2
 evaluate_every: 1
 plateau_window: 1

@@ -124,8 +124,7 @@ def test_four_models_and_a_cohort_of_a_new_kind_go_through_every_page(tmp_path, 
 
     page("01_cohort")
     for model in ("resnet34", "tiny", "tiny_slow", "tiny_plain"):
-        for seed in (0, 1, 2):
-            page("03_train", f"03_train-{model}-seed{seed}", model=model, seed=seed)
+        page("03_train", f"03_train-{model}-seed0", model=model)
     for name in ("02_models", "04_results", "05_explorer", "06_statistics"):
         page(name)
 
