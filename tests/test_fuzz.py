@@ -23,9 +23,10 @@ from ubc_lib.data.slices import patient_slices
 from ubc_lib.data.volumes import read_volume
 from ubc_lib.results.record import check_record, read_record, write_record
 from ubc_lib.results.runs import tidy
-from ubc_lib.study import Study, _read_yaml, parse_settings
+from ubc_lib.study import Study
 from ubc_lib.system.errors import InputError
-from ubc_lib.training.loop import Progress, _resume, _save
+from ubc_lib.system.settings import parse_settings, read_yaml
+from ubc_lib.training.checkpoint import Checkpoint, Progress
 
 fuzzed = settings(
     max_examples=int(os.environ.get("UBC_FUZZ", "200")),
@@ -157,7 +158,7 @@ def test_study_of_any_text(folder, fields, tail, raw):
     lines = [f"{key}: {value}" for key, value in fields.items()]
     text = "\n".join(["title: any", "cohort: phantom", "images_per_class: [1]", *lines, tail])
     path.write_bytes(text.encode("utf-8", "replace") if raw is None else raw)
-    given_fields = reads_or_refuses(_read_yaml, path)
+    given_fields = reads_or_refuses(read_yaml, path)
     if given_fields is not None:
         described = {"name": "any", "seeds": [0]} | given_fields
         reads_or_refuses(lambda: Study.create(described, source="any.yaml"))
@@ -220,7 +221,8 @@ def test_record_of_any_bytes(folder, data):
 def test_checkpoint_of_any_bytes(folder, data):
     model, path = torch.nn.Linear(2, 2), folder / "run.pt"
     optimizer = torch.optim.Adam(model.parameters())
-    _save(path, "x", model, optimizer, Progress([{"epoch": 1, "loss": 0.5}]))
+    kept = Checkpoint(path, "x")
+    kept.write(model, optimizer, Progress([{"epoch": 1, "loss": 0.5}]))
     whole = path.read_bytes()
     path.write_bytes(data.draw(st.one_of(st.just(spoiled(data, whole)), st.binary(max_size=99))))
-    reads_or_refuses(_resume, path, "x", model, optimizer)
+    reads_or_refuses(kept.resume, model, optimizer)

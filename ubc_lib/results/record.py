@@ -14,7 +14,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ubc_lib.study import Study
-from ubc_lib.system.errors import InputError
+from ubc_lib.system.errors import InputError, unknown_name
 from ubc_lib.system.files import atomic_path
 
 # Of the records that are written now. 1: without diverged_epoch, signed sorted. 2: without network,
@@ -135,7 +135,12 @@ def record_path(study: Study, model: str, images_per_class: int, seed: int) -> P
 
 
 def computing_settings(study: Study, model: str) -> dict:
-    """The settings that decide what a run of a model computes, with the model's own."""
+    """The settings that decide what a run of a model computes, with the model's own.
+
+    Raises InputError for a model that the study does not have.
+    """
+    if model not in study.models:
+        raise InputError(unknown_name("model", model, study.models, f"study {study.name}"))
     settings = study.of(model).model_dump(mode="json", exclude=GRID_SETTINGS)
     return settings | {"network": study.models[model].network}
 
