@@ -1,5 +1,7 @@
 """Result figures: tidy tables in, matplotlib figures out."""
 
+from collections.abc import Iterator
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -35,11 +37,11 @@ def accuracy_against_images(study: Study, runs: pd.DataFrame, dummy: float) -> F
     the positive class. runs: see `Runs.runs`.
     """
     figure, axes = plt.subplots(figsize=(WIDTH, 4.2))
-    colours = model_colours(study)
-    for model, means in accuracy_by_images(whole_curves(runs)).groupby("model", sort=False):
+    colours, faint = model_colours(study), min(0.15, 0.3 / len(study.models))
+    for model, means in _by_model(study, runs):
         colour, single = colours[model], runs[runs["model"] == model]
         axes.fill_between(
-            means["images_per_class"], means["low"], means["high"], color=colour, alpha=0.15, lw=0
+            means["images_per_class"], means["low"], means["high"], color=colour, alpha=faint, lw=0
         )
         axes.plot(
             means["images_per_class"],
@@ -73,7 +75,7 @@ def accuracy_against_dice(study: Study, runs: pd.DataFrame) -> Figure:
     runs = runs.dropna(subset="dice")
     figure, axes = plt.subplots(figsize=(WIDTH, 4.2))
     sizes, colours = [], model_colours(study)
-    for model, means in accuracy_by_images(whole_curves(runs)).groupby("model", sort=False):
+    for model, means in _by_model(study, runs):
         colour, single = colours[model], runs[runs["model"] == model]
         axes.plot(means["dice"], means["accuracy"], color=colour, lw=1, alpha=0.5)
         axes.scatter(single["dice"], single["accuracy"], s=16, color=colour, alpha=0.5, lw=0)
@@ -173,6 +175,13 @@ def lesion_areas(slices: pd.DataFrame) -> Figure:
     sns.boxplot(**shared, palette=palette, fill=False, width=0.75, showfliers=False, ax=axes)
     axes.set(xlabel="lesion area of a slice, cm²", ylabel="", xlim=(0, None))
     return figure
+
+
+def _by_model(study: Study, runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Means of each model that has runs, in the order of the study: see `accuracy_by_images`."""
+    means = accuracy_by_images(whole_curves(runs))
+    there = set(means["model"])
+    return ((model, means[means["model"] == model]) for model in study.models if model in there)
 
 
 def _of_run(table: pd.DataFrame, run) -> pd.DataFrame:

@@ -32,7 +32,8 @@ def model_differences(study: Study, comparison: pd.DataFrame, runs: pd.DataFrame
     for place, pair in enumerate(study.pairs):
         ours, theirs = (_of_pair(one, pair) for one in (table, single))
         colour = DIFFERENCE_COLOUR if len(study.pairs) == 1 else model_colours(study)[pair.model]
-        _draw_pair(axes, ours, theirs, _aside(place, len(study.pairs)), colour)
+        thick = 4 if len(study.pairs) <= 3 else 2
+        _draw_pair(axes, ours, theirs, _aside(place, len(study.pairs)), colour, thick)
         if len(study.pairs) > 1:
             label = f"{study.labels[pair.model]} − {study.labels[pair.against]}"
             axes.plot([], [], "o", ms=6, color=colour, label=label)
@@ -68,10 +69,10 @@ def _aside(place: int, pairs: int) -> float:
 
 
 def _draw_pair(
-    axes: Axes, table: pd.DataFrame, single: pd.DataFrame, aside: float, colour: str
+    axes: Axes, table: pd.DataFrame, single: pd.DataFrame, aside: float, colour: str, thick: float
 ) -> None:
     sizes, difference = table["images_per_class"] * aside, table["difference"]
-    for prefix, width in {"seeds_": 1, "": 4}.items():
+    for prefix, width in {"seeds_": 1, "": thick}.items():
         # A percentile interval may lie beside its difference.
         arms = [difference - table[f"{prefix}low"], table[f"{prefix}high"] - difference]
         lengths = np.maximum(np.array(arms, float), 0)
