@@ -226,32 +226,31 @@ def test_a_checkpoint_cannot_run_code(tmp_path):
 
 
 @pytest.mark.parametrize("model", NETWORKS)
-def test_layers_of_torch_alone_give_the_same_losses_but_for_rounding(model):
-    study = tiny_study(epochs=3)
-    losses = []
+def test_layers_of_torch_alone_give_the_same_loss_but_for_rounding(model):
+    study = tiny_study(epochs=1, batch_size=8)
+    train, losses = examples(16, size=64), []
     for layers in ("auto", "torch"):
-        network = build_model(model, 0).double()
+        network = build_model(model, 0)
         one = study.model_copy(update={"layers": layers})
-        train = examples(6, kind=torch.float64)
-        losses.append([row["loss"] for row in fit(network, train, train, one, 3).history])
+        losses.append(fit(network, train, examples(2, size=64), one, 3).history[0]["loss"])
         replaced = [one for one in network.modules() if ".fast." in type(one).__module__]
         assert bool(replaced) is (layers == "auto")
-    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
-def test_without_the_folder_that_is_there_for_speed_training_gives_the_same_losses(tmp_path):
+def test_without_the_folder_that_is_there_for_speed_training_gives_the_same_loss(tmp_path):
     library = tmp_path / "ubc_lib"
     shutil.copytree(ROOT / "ubc_lib", library, ignore=shutil.ignore_patterns("fast"))
     script = (
         "import sys, torch; from ubc_lib.models import build_model; "
         "from ubc_lib.training import loop; from ubc_lib.study import Study; "
         "study = Study.model_validate_json(sys.argv[1]); torch.set_num_threads(1); "
-        "images = torch.randn(6, 1, 32, 32, generator=torch.Generator().manual_seed(0)).double(); "
-        "data = loop.Examples(images, images > 1, torch.arange(6) % 2); "
-        "done = loop.fit(build_model('ubc_resnet34', 0).double(), data, data, study, 3); "
-        "print(loop.fast is None, *(row['loss'] for row in done.history))"
+        "images = torch.randn(16, 1, 64, 64, generator=torch.Generator().manual_seed(0)); "
+        "data = loop.Examples(images, images > 1, torch.arange(16) % 2); "
+        "done = loop.fit(build_model('ubc_resnet34', 0), data, data, study, 3); "
+        "print(loop.fast is None, done.history[0]['loss'])"
     )
-    fields = tiny_study(epochs=3).model_dump_json()
+    fields = tiny_study(epochs=1, batch_size=8).model_dump_json()
     told = []
     for folder in (ROOT, tmp_path):
         command = [sys.executable, "-c", script, fields]
@@ -260,9 +259,9 @@ def test_without_the_folder_that_is_there_for_speed_training_gives_the_same_loss
             command, cwd=folder, env=environment, capture_output=True, text=True, check=True
         )
         told.append(ran.stdout.split())
-    assert [absent for absent, *_ in told] == ["False", "True"]
-    whole, alone = ([float(loss) for loss in losses] for _, *losses in told)
-    assert alone == pytest.approx(whole, rel=1e-5)
+    (guest, whole), (none, alone) = told
+    assert (guest, none) == ("False", "True")
+    assert float(alone) == pytest.approx(float(whole), rel=1e-3)
 
 
 def test_a_loss_that_is_no_number_ends_training_in_that_epoch():
