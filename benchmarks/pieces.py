@@ -23,7 +23,7 @@ from benchmarks.engine import arrays
 from ubc_lib.models import NETWORKS, build_model
 from ubc_lib.results.runs import write_table
 from ubc_lib.study import ROOT, Study
-from ubc_lib.training import fast
+from ubc_lib.training import fast, loop
 from ubc_lib.training.device import choose_device, choose_precision, cpu_threads, device_name
 from ubc_lib.training.fast import layers, memory, small_maps
 from ubc_lib.training.loop import Examples, fit
@@ -43,6 +43,7 @@ def without(piece: str) -> Iterator[None]:
         "zeros left out": (small_maps, "MANY_IMAGES", 10**9),
         "doubled maps": (layers, "_doubles", lambda layer: False),
         "kept memory": (fast, "keep_freed_memory", _give_memory_back),
+        "all of them": (loop, "fast", None),  # memory is given back since the piece before
     }
     if not piece:
         yield
@@ -57,7 +58,7 @@ def _give_memory_back() -> None:
         libc.mallopt(option, value)
 
 
-PIECES = ("small maps", "zeros left out", "doubled maps", "kept memory")
+PIECES = ("small maps", "zeros left out", "doubled maps", "kept memory", "all of them")
 
 
 def seconds(network: str, image_size: int, piece: str) -> float:
