@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from ubc_lib.phantom.cohort import write_phantom
+from ubc_lib.study import Study
 
 RESULTS = Path(__file__).with_suffix(".csv")
 
@@ -24,12 +25,13 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=8, help="of each grade")
     parser.add_argument("--workers", type=int, default=1)
     arguments = parser.parse_args()
+    study = Study.load("paper", f"patients_per_class={arguments.patients} images_per_class=[1]")
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        write_phantom(Path(folder), arguments.patients, seed=1, workers=arguments.workers)
+        write_phantom(Path(folder), study, arguments.workers)
         wall = time.perf_counter() - start
         again = time.perf_counter()
-        write_phantom(Path(folder), arguments.patients, seed=1, workers=arguments.workers)
+        write_phantom(Path(folder), study, arguments.workers)
         again = time.perf_counter() - again
         size = sum(path.stat().st_size for path in Path(folder).rglob("*"))
     patients = 2 * arguments.patients

@@ -19,7 +19,7 @@ from tests.result_samples import some_runs
 from ubc_lib.book.build import build
 from ubc_lib.book.tables import show
 from ubc_lib.book.widgets import slice_explorer, training_explorer
-from ubc_lib.book.words import membership
+from ubc_lib.book.words import tell
 from ubc_lib.data.slices import Slices
 from ubc_lib.study import PAPER_LABELS, ROOT
 
@@ -103,6 +103,7 @@ def write_study(folder: Path, patient: str = "two", **changes) -> Path:
     nbformat.write(explorer(patient), folder / "notebooks" / "05_explorer.ipynb")
     (folder / "tables" / "table_3.csv").write_text("model,accuracy\nresnet34,0.7012\n")
     (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    (folder / "figure_6.svg").write_text(SVG)
     return folder
 
 
@@ -137,7 +138,8 @@ def explorer(patient: str):
     state = embed_data(shown, state=dependency_state(shown))["manager_state"]
     bundles = [one._repr_mimebundle_() for one in shown]
     bundles.append({"text/html": show(table, patient).data})
-    bundles.append({"text/markdown": membership(study, slices).data})
+    text = tell("membership", study=study, patients={"HGG": 1, patient: 1}, left_out=(patient,))
+    bundles.append({"text/markdown": text.data})
     outputs = [new_output("display_data", bundle) for bundle in bundles]
     cells = [new_code_cell("explore()", outputs=[output]) for output in outputs]
     return new_notebook(

@@ -16,6 +16,7 @@ def complete(study) -> None:
     (folder / "notebooks").mkdir(parents=True, exist_ok=True)
     (folder / "tables").mkdir(exist_ok=True)
     (folder / "tables" / "table_3.csv").write_text("model,accuracy\n")
+    (folder / "figure_6.svg").write_text("<svg/>")
     (folder / "summary.json").write_text(
         '{"headline": null, "dummy": {"accuracy": 0.5, "dice": 0.1}}'
     )

@@ -18,7 +18,7 @@ from tests.conftest import brain, lesion, tiny_study, write_nifti
 from tests.result_samples import some_slices
 from ubc_lib.book.tables import show
 from ubc_lib.book.widgets import slice_explorer
-from ubc_lib.book.words import membership
+from ubc_lib.book.words import tell
 from ubc_lib.data.manifest import read_manifest
 from ubc_lib.data.volumes import read_volume
 from ubc_lib.figures.curves import lesion_areas
@@ -28,6 +28,7 @@ from ubc_lib.study import ROOT
 from ubc_lib.system.errors import InputError
 
 SCRIPT = "<script>alert(1)</script>"
+LINK = "[a](javascript:alert(1))"
 # What would let a file that is read run code; torch.load is safe with weights_only=True alone.
 DANGEROUS = re.compile(
     r"\b(pickle|marshal|shelve|dill|joblib\.load|read_pickle|os\.system)\b\s*[.(]"
@@ -73,14 +74,16 @@ def test_tables_show_names_as_text(hostile):
 
 
 def test_sentences_show_names_as_text(hostile):
-    text = membership(tiny_study(positive_label="HGG" + SCRIPT), hostile).data
+    patients = hostile.table.groupby("label")["patient"].nunique()
+    values = {"patients": patients, "left_out": hostile.left_out}
+    text = tell("membership", study=tiny_study(), **values).data
     assert "<script" not in text
     assert text.count("&lt;script&gt;") == 3
 
 
-def test_names_are_no_markup(hostile):
-    hostile = dataclasses.replace(hostile, left_out=("[a](javascript:alert(1))",))
-    assert r"\[a\](javascript:alert(1))" in membership(tiny_study(), hostile).data
+def test_names_are_no_markup():
+    text = tell("membership", study=tiny_study(), patients={}, left_out=(LINK,)).data
+    assert r"\[a\](javascript:alert(1))" in text
 
 
 def test_figures_show_names_as_text_and_set_no_formula():

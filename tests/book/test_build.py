@@ -110,16 +110,6 @@ def test_sections_that_only_withhold_pictures_are_left_out_and_the_page_says_so(
     assert "not published" not in page(book, "mine/04_results").cells[0].source
 
 
-def test_lines_of_progress_are_closed(book, tmp_path):
-    folder = write_study(tmp_path / "mine")
-    path = folder / "notebooks" / "01_cohort.ipynb"
-    notebook = nbformat.read(path, as_version=4)
-    notebook.cells.append(new_code_cell("train()", outputs=[new_output("stream", text="done")]))
-    nbformat.write(notebook, path)
-    stage([folder], book)
-    assert page(book, "mine/01_cohort").cells[-1].metadata["tags"] == ["hide-output"]
-
-
 def test_explorers_stand_together_and_those_with_pictures_come_first(book, tmp_path):
     real = write_study(tmp_path / "real", cohort_kind="brats")
     contents = stage([real, write_study(tmp_path / "phantoms")], book)
@@ -184,7 +174,7 @@ def test_tables_and_the_headline_figure_are_offered_beside_the_pages(book, tmp_p
     folder = book / "studies" / "mine"
     assert "{download}`table_3.csv`" in (folder / "index.md").read_text()
     assert (folder / "table_3.csv").is_file()
-    assert (folder / "figure-6.svg").read_text().startswith("<svg")
+    assert (folder / "figure_6.svg").read_text().startswith("<svg")
 
 
 def test_a_missing_page_is_named(book, tmp_path):

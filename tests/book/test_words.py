@@ -1,27 +1,23 @@
 """Sentences hold the numbers of the runs, and escape what users named."""
 
-import dataclasses
-
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.conftest import tiny_study
 from tests.prediction_samples import random_predictions
 from tests.result_samples import some_runs, some_slices
 from ubc_lib.book.words import (
-    completeness,
     counted,
-    headline,
     interval,
-    membership,
     p_value,
-    parameter_match,
     signed,
+    tell,
     tell_comparison,
     tell_saved,
 )
 from ubc_lib.models import parameter_table
-from ubc_lib.results.tables import missing_runs, parameters_beside_paper, table_3
+from ubc_lib.results.tables import missing_runs, parameters_beside_paper, run_overview, table_3
 from ubc_lib.statistics.comparison import compare_models
 from ubc_lib.statistics.efficiency import LearningCurves, images_saved
 
@@ -70,7 +66,7 @@ def test_counts_are_singular_or_plural():
 
 
 def test_the_headline_quotes_every_model_the_dummy_and_the_paper():
-    text = headline(STUDY, compared(STUDY)).data
+    text = tell("headline", study=STUDY, table=compared(STUDY)).data
     assert "Trained on 4 images per class" in text
     assert "ResNet34 answers with accuracy **0.50 [0.22,\u00a00.78]** (mean of 2 seeds)" in text
     assert "UBC-ResNet34 answers with accuracy **0.75 [0.41,\u00a00.93]**, Dice 0.60" in text
@@ -81,34 +77,35 @@ def test_the_headline_quotes_every_model_the_dummy_and_the_paper():
 def test_a_model_without_runs_is_called_so():
     runs = some_runs().runs
     table = compared(STUDY, runs[runs["model"] == "ubc_resnet34"])
-    assert "ResNet34 has no finished run" in headline(STUDY, table).data
+    assert "ResNet34 has no finished run" in tell("headline", study=STUDY, table=table).data
 
 
 def test_missing_and_diverged_runs_are_counted():
+    def completeness(runs: pd.DataFrame) -> str:
+        missing, overview = missing_runs(STUDY, runs), run_overview(STUDY, runs)
+        return tell("completeness", missing=missing, overview=overview).data
+
     runs = some_runs().runs
-    assert completeness(STUDY, missing_runs(STUDY, runs), runs).data == (
-        "All 12 runs of this study have finished."
-    )
-    text = completeness(STUDY, missing_runs(STUDY, runs.iloc[1:]), runs).data
-    assert "1 of 12 runs have not finished" in text
+    assert completeness(runs) == "All 12 runs of this study have finished."
+    assert "1 of 12 runs have not finished" in completeness(runs.iloc[1:])
     runs.loc[0, "accuracy"] = NAN
-    text = completeness(STUDY, missing_runs(STUDY, runs), runs).data
+    text = completeness(runs)
     assert "Of 1 run the loss ceased to be a number" in text
 
 
 def test_a_part_that_differs_from_the_paper_is_named():
     table = parameters_beside_paper(parameter_table("resnet34", image_size=32))
-    assert "All 6 parts have the paper's number" in parameter_match("resnet34", table).data
-    assert (
-        "(21\u202f279\u202f426); the paper says 21.3 M." in parameter_match("resnet34", table).data
-    )
-    table.loc[2, "parameters"] += 1
-    assert "Not as in the paper: encoder level 2" in parameter_match("resnet34", table).data
+    text = tell("parameters", model="resnet34", table=table).data
+    assert "All 6 parts have the paper's number" in text
+    assert "(21\u202f279\u202f426); the paper says 21.3 M." in text
+    table.loc[[1, 2], "parameters"] += 1
+    text = tell("parameters", model="resnet34", table=table).data
+    assert "**Not as in the paper: encoder level 1, encoder level 2.** In all" in text
 
 
 def test_patients_who_were_left_out_are_named():
-    slices = dataclasses.replace(some_slices(), left_out=("BraTS19_<1>",))
-    text = membership(STUDY, slices).data
+    patients = {"HGG": 2, "LGG": 2}
+    text = tell("membership", study=STUDY, patients=patients, left_out=("BraTS19_<1>",)).data
     assert "2 HGG and 2 LGG patients" in text
     assert "BraTS19_&lt;1&gt;" in text
 

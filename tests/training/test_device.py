@@ -5,7 +5,6 @@ import torch
 
 from ubc_lib.system.errors import InputError
 from ubc_lib.training.device import (
-    allowed,
     choose_device,
     choose_precision,
     cpu_gains_from_bf16,
@@ -31,14 +30,6 @@ def test_bf16_is_for_processors_that_gain_from_it(capabilities, gains):
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_precision_that_is_asked_for_is_kept(precision):
     assert choose_precision(precision, torch.device("cpu")) == precision
-
-
-@pytest.mark.parametrize(
-    ("limit", "kept"), [("all", True), ("AVX512_CORE_AMX", True), ("avx512_core", False)]
-)
-def test_units_that_the_environment_forbids_are_not_there(limit, kept):
-    units = {"amx_bf16": True, "avx512_bf16": True}
-    assert allowed(units, limit) == dict.fromkeys(units, kept)
 
 
 def test_a_processor_with_tile_units_is_named_apart_from_one_without():

@@ -6,11 +6,9 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 
-from ubc_lib.book.verdict import WITHHELD
+from ubc_lib.book.verdict import FIGURE, WITHHELD
 from ubc_lib.book.widget_state import forget_unshown_widgets
 from ubc_lib.book.words import say
-from ubc_lib.figures.curves import accuracy_against_images
-from ubc_lib.figures.style import use_book_style
 from ubc_lib.results.archive import PUBLISHED_RECORDS, publish_records
 from ubc_lib.results.runs import load_runs, write_table
 from ubc_lib.results.summary import read_summary
@@ -30,25 +28,20 @@ def publish(study: Study) -> Path:
     part of another only records and settings are written, since it has no pages.
     Raises InputError where the study has not been run to its end.
     """
-    use_book_style()
     source, target = study.run_folder, study.results_folder
     loaded = load_runs(study)
     if study.part_of:
         _publish_runs(study, loaded.runs)
         return target
-    needed = [source / "summary.json", *sorted((source / "tables").glob("*.csv"))]
+    needed = [source / name for name in ("summary.json", FIGURE)]
+    needed += sorted((source / "tables").glob("*.csv"))
     notebooks = sorted((source / "notebooks").glob("0[1-6]*.ipynb"))
-    if not needed[0].is_file() or not notebooks:
+    if not all(path.is_file() for path in needed) or not notebooks:
         raise InputError(f"{source} is not complete. Run: make study STUDY={study.name}")
     _publish_runs(study, loaded.runs)
     for path in needed:
         with atomic_path(target / path.relative_to(source)) as temporary:
             shutil.copyfile(path, temporary)
-    dummy = read_summary(source)["dummy"]["accuracy"]
-    with atomic_path(target / "figure_6.svg") as temporary:
-        accuracy_against_images(study, loaded.runs, dummy).savefig(
-            temporary, format="svg", metadata={"Date": None}
-        )
     for path in notebooks:
         notebook = nbformat.read(path, as_version=4)
         forget_machine(notebook)

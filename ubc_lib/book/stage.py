@@ -15,7 +15,7 @@ import yaml
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
-from ubc_lib.book.verdict import WITHHELD, status_box, study_page, verdict_page
+from ubc_lib.book.verdict import FIGURE, WITHHELD, status_box, study_page, verdict_page
 from ubc_lib.book.words import say
 from ubc_lib.results.summary import read_summary
 from ubc_lib.statistics.judge import Evidence
@@ -25,7 +25,6 @@ from ubc_lib.system.errors import InputError
 SHARED_PAGE = "02_models"
 PAGES = ("01_cohort", "03_train-*-seed*[0-9]", "04_results", "05_explorer", "06_statistics")
 EXPLORER = "05_explorer"
-HEADLINE_FIGURE = ("04_results", "fig-6")
 LEFT_OUT = (
     "*Pictures of real patients are not published. The sections that show them are left out here; "
     "rerun the study on your copy of the data to see them.*"
@@ -116,8 +115,6 @@ def _stage_study(folder: Path, summary: dict, target: Path) -> dict[str, str]:
     study, box = summary["study"], status_box(summary)
     paths = [path for pattern in PAGES for path in _found(folder, pattern)]
     notebooks = {path.stem: _read(path) for path in paths}
-    page, label = HEADLINE_FIGURE
-    figure = _svg(notebooks[page], label, study)
     uses = Counter(label for notebook in notebooks.values() for label in _labels(notebook))
     titles = {"index": "What came out"}
     target.mkdir(parents=True)
@@ -129,13 +126,13 @@ def _stage_study(folder: Path, summary: dict, target: Path) -> dict[str, str]:
         titles[stem] = _title(notebook) + (f": {summary['labels'][model]}" if model else "")
         _offer_tables(notebook, folder, shown=_training_tables(stem))
         left_out = _leave_out_withheld(notebook)
-        _fold_progress(notebook)
         _open_with(notebook, f"{titles[stem]} ({study})", box, *left_out)
         nbformat.write(notebook, target / f"{stem}.ipynb")
-    (target / "figure-6.svg").write_text(figure, encoding="utf-8")
     tables = _tables(folder)
-    for table in tables:
-        shutil.copyfile(table, target / table.name)
+    if not (folder / FIGURE).is_file():
+        raise InputError(f"{folder} holds no {FIGURE}. Run make study STUDY={folder.name}")
+    for path in (folder / FIGURE, *tables):
+        shutil.copyfile(path, target / path.name)
     page = study_page(summary, [table.name for table in tables])
     (target / "index.md").write_text(page, encoding="utf-8")
     return titles
@@ -214,14 +211,6 @@ def _shown(cells: list[NotebookNode]) -> list[str]:
     return [output.get("data", {}).get("text/markdown", "") for output in outputs]
 
 
-def _fold_progress(notebook: NotebookNode) -> None:
-    """Close what a cell only prints: lines of progress, which a table repeats."""
-    for cell in notebook.cells:
-        printed = {output.output_type for output in cell.get("outputs", [])}
-        if printed == {"stream"}:
-            cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-output"]
-
-
 def _open_with(notebook: NotebookNode, title: str, *boxes: str) -> None:
     """Give a notebook its title, boxes below its point, and one for the code that prepares."""
     text = notebook.cells[0].source.partition("\n")[2].strip()
@@ -259,13 +248,3 @@ def _relabel(notebook: NotebookNode, names: dict[str, str]) -> None:
                 lambda label: names.get(label[0], label[0]),
                 cell.source,
             )
-
-
-def _svg(notebook: NotebookNode, label: str, study: str) -> str:
-    """The picture of a figure, for the pages that show it again."""
-    for cell in notebook.cells:
-        if _figure(cell).get("name") == label:
-            for output in cell.outputs:
-                if "image/svg+xml" in output.get("data", {}):
-                    return output.data["image/svg+xml"]
-    raise InputError(f"The results of study {study} show no figure {label!r} as SVG.")

@@ -10,6 +10,7 @@ from ubc_lib.study import Study
 from ubc_lib.training.cost import read_rates, study_hours
 
 WHOLE_SLICES = "brats2019"  # the study that would settle it
+FIGURE = "figure_6.svg"  # of each study, which landing pages show
 PDF = "studies/book.pdf"  # of all pages, below the folder of the book
 WITHHELD = (
     "*Pictures of real patients are not published; rerun the study on your copy of the data.*"

@@ -13,9 +13,7 @@ from IPython.display import Markdown
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ubc_lib.data.slices import Slices
 from ubc_lib.results import paper
-from ubc_lib.results.paper import DUMMY
 from ubc_lib.statistics import judge
 from ubc_lib.study import ROOT, Pair, Study
 
@@ -124,51 +122,19 @@ def say(template: str, **values: Any) -> str:
     return _environment().get_template(template).render(values).strip()
 
 
-def membership(study: Study, slices: Slices) -> Markdown:
-    """Who is in the cohort, how its halves are drawn, and who was left out and why."""
-    patients = slices.table.drop_duplicates("patient")["label"].value_counts().to_dict()
-    values = {"study": study, "patients": patients, "left_out": slices.left_out}
-    return Markdown(say("membership.md.j2", **values))
-
-
-def parameter_match(model: str, table: pd.DataFrame) -> Markdown:
-    """Whether a model has the paper's parameters. table: see `tables.parameters_beside_paper`."""
-    parts, total = table.iloc[:-1], int(table["parameters"].iloc[-1])
-    differing = parts.loc[parts["parameters"] != parts["paper"], "part"].tolist()
-    printed = paper.TABLE_3[model].parameters
-    values = {"parts": len(parts), "differing": differing, "total": total, "printed": printed}
-    return Markdown(say("parameters.md.j2", **values))
-
-
-def headline(study: Study, table: pd.DataFrame) -> Markdown:
-    """What came out, in two or three sentences. table: see `tables.table_3`."""
-    rows = table.set_index("model")
-    models = [{"label": study.labels[model], **rows.loc[model]} for model in study.models]
-    printed = {
-        study.labels[model]: paper.TABLE_3[model].accuracy
-        for model in study.models
-        if model in paper.TABLE_3
-    }
-    values = {"models": models, "printed": printed, "dummy": rows.loc[DUMMY]}
-    values |= {"size": max(study.images_per_class), "positive": study.positive_label}
-    return Markdown(say("headline.md.j2", **values))
-
-
-def completeness(study: Study, missing: pd.DataFrame, runs: pd.DataFrame) -> Markdown:
-    """Whether every run is there, how many are not, and how many diverged.
-
-    missing: see `tables.missing_runs`; runs: see `Runs.runs`.
-    """
-    values = {"planned": len(study.planned_runs), "missing": len(missing)}
-    diverged = int(runs["accuracy"].isna().sum())
-    return Markdown(say("completeness.md.j2", diverged=diverged, **values))
+def tell(template: str, **values: Any) -> Markdown:
+    """The sentences of a template for a notebook's page; tables become lists of their rows."""
+    for name, value in values.items():
+        if isinstance(value, pd.DataFrame):
+            values[name] = value.to_dict("records")
+    return Markdown(say(f"{template}.md.j2", **values))
 
 
 def tell_comparison(study: Study, table: pd.DataFrame) -> Markdown:
     """How many sizes show a difference, pair by pair. table: see `comparison.compare_models`."""
     pairs = [_sides_of_zero(study, pair, table) for pair in study.pairs]
     tests = int(table["holm_p"].notna().sum())
-    return Markdown(say("comparison.md.j2", pairs=pairs, tests=tests))
+    return tell("comparison", pairs=pairs, tests=tests)
 
 
 def _sides_of_zero(study: Study, pair: Pair, table: pd.DataFrame) -> dict:
@@ -199,7 +165,7 @@ def _sides_of_zero(study: Study, pair: Pair, table: pd.DataFrame) -> dict:
 def tell_saved(study: Study, table: pd.DataFrame) -> Markdown:
     """The ratio of images at the largest size where it is known. table: see `images_saved`."""
     pairs = [_saved(study, pair, table) for pair in study.pairs]
-    return Markdown(say("saved.md.j2", pairs=pairs))
+    return tell("saved", pairs=pairs)
 
 
 def _saved(study: Study, pair: Pair, table: pd.DataFrame) -> dict:

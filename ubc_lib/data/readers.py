@@ -39,17 +39,14 @@ class Reader:
     heads: bool = False
 
 
-def _read_phantom(study: Study) -> pd.DataFrame:
-    """The phantoms of a study, written first where they are missing."""
-    name = f"phantom-{study.patients_per_class}-seed{study.phantom_seed}"
-    if study.site_confounding:
-        name += f"-confounding{study.site_confounding:g}"
-    settings = study.patients_per_class, study.phantom_seed, study.site_confounding
-    return read_brats(write_phantom(data_folder() / "cohorts" / name, *settings))
-
-
 READERS = {
-    SYNTHETIC: Reader(_read_phantom, "", "synthetic phantoms", BRATS_LABELS, heads=True),
+    SYNTHETIC: Reader(
+        lambda study: read_brats(write_phantom(data_folder() / "cohorts", study)),
+        "",
+        "synthetic phantoms",
+        BRATS_LABELS,
+        heads=True,
+    ),
     "brats": Reader(
         lambda study: read_brats(study.cohort_root),
         "the folder of a BraTS tree",

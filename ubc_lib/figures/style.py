@@ -3,9 +3,11 @@
 from itertools import cycle
 
 import seaborn as sns
+from matplotlib.figure import Figure
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 
 from ubc_lib.study import Study
+from ubc_lib.system.files import atomic_path
 
 # Okabe & Ito's and Tol's colours, dark enough for white; the first two and what follows are told
 # apart with every common colour blindness, ten of them by most readers.
@@ -60,6 +62,12 @@ def use_book_style() -> None:
         },
     )
     set_matplotlib_formats("svg", metadata={"Date": None})
+
+
+def save_figure(study: Study, figure: Figure, name: str) -> None:
+    """Write a figure as `<name>.svg` in the run folder; the same numbers give the same file."""
+    with atomic_path(study.run_folder / f"{name}.svg") as temporary:
+        figure.savefig(temporary, format="svg", metadata={"Date": None})
 
 
 def model_colours(study: Study) -> dict[str, str]:

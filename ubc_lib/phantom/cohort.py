@@ -9,7 +9,6 @@ and aggregates are those of BraTS (Menze et al. 2015; Bakas et al. 2017, 2018).
 """
 
 import gzip
-import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -21,11 +20,11 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from ubc_lib.phantom.anatomy import BOX, VOLUME_SHAPE, Atlas, load_atlas, make_head
+from ubc_lib.phantom.anatomy import BOX, VOLUME_SHAPE, load_atlas, make_head
 from ubc_lib.phantom.lesion import make_patient
 from ubc_lib.phantom.scanner import acquire, draw_scanner, draw_site
 from ubc_lib.phantom.traits import draw_traits
-from ubc_lib.system.errors import InputError
+from ubc_lib.study import Study
 from ubc_lib.system.files import atomic_path
 from ubc_lib.system.progress import progress_bar
 
@@ -33,8 +32,6 @@ GRADES = ("HGG", "LGG")
 AFFINE = np.array([[-1, 0, 0, 0], [0, -1, 0, 239], [0, 0, 1, 0], [0, 0, 0, 1.0]])
 # Raised whenever the same seed gives other patients, so that two versions never share a folder.
 VERSION = 4
-BYTES_PER_PATIENT = 2_600_000
-RECORD = "phantom.json"
 UNFINISHED = ".unfinished"
 
 
@@ -49,69 +46,45 @@ class Scan:
     labels: np.ndarray
 
 
+def write_phantom(cohorts: Path, study: Study, workers: int | None = None) -> Path:
+    """Write, or finish writing, the phantoms of a study; returns their folder, below `cohorts`.
+
+    Its name says all that they depend on: `patients_per_class`, `phantom_seed`, and
+    `site_confounding` (0, sites are independent of grade; 1, they are tied to it as in BraTS 2019).
+    workers: processes; None means one per core. Bytes do not depend on it.
+    Each patient appears whole or not at all, and name_mapping.csv comes last. A call that finds
+    everything in place returns at once. Raises InputError where the disk has no room.
+    """
+    seed, confounding = study.phantom_seed, study.site_confounding
+    tied = f"-confounding{confounding}" if confounding else ""
+    folder = cohorts / f"phantom{VERSION}-{study.patients_per_class}-seed{seed}{tied}"
+    patients = [
+        (grade, number, *_identifier(grade, number, seed, confounding))
+        for grade in GRADES
+        for number in range(study.patients_per_class)
+    ]
+    missing = [(grade, n) for grade, n, name, _ in patients if not (folder / grade / name).is_dir()]
+    mapping = folder / "name_mapping.csv"
+    if not missing and mapping.is_file():
+        return folder
+
+    jobs = (joblib.delayed(_write_patient)(folder, *one, seed, confounding) for one in missing)
+    run = joblib.Parallel(n_jobs=workers or os.cpu_count(), return_as="generator_unordered")
+    for _ in progress_bar(run(jobs), total=len(missing), unit="patient", label="phantom"):
+        pass
+    shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
+    table = pd.DataFrame(patients, columns=["Grade", "number", "BraTS_2019_subject_ID", "Site"])
+    with atomic_path(mapping) as path:
+        table.drop(columns="number").to_csv(path, index=False)
+    return folder
+
+
 def make_scan(grade: str, number: int, seed: int, site_confounding: float = 0.0) -> Scan:
     """Patient `number` (from 0) of a grade in the cohort of `seed`, as arrays.
 
     A patient depends on these four alone, not on how many others are made, or where.
     """
-    return _make_scan(load_atlas(), grade, number, seed, site_confounding)
-
-
-def write_phantom(
-    folder: Path,
-    patients_per_class: int,
-    seed: int,
-    site_confounding: float = 0.0,
-    workers: int | None = None,
-) -> Path:
-    """Write, or finish writing, a phantom cohort into `folder` and return it.
-
-    site_confounding: 0, sites are independent of grade; 1, they are tied to it as in BraTS 2019.
-    workers: processes; None means one per core. Bytes do not depend on it.
-    Each patient appears whole or not at all, and name_mapping.csv comes last. A call that finds
-    everything in place returns at once; asking for more patients later adds to those there.
-    Raises InputError when a setting is out of range, the folder holds another phantom, or the
-    disk has no room for what is missing.
-    """
-    folder = Path(folder)
-    _check_settings(patients_per_class, seed, site_confounding, workers)
-    patients = [
-        (grade, number, _identifier(grade, number, seed, site_confounding))
-        for grade in GRADES
-        for number in range(patients_per_class)
-    ]
-    _check_folder(folder, seed, site_confounding, patients)
-    missing = [p for p in patients if not (folder / p[0] / p[2][0]).is_dir()]
-    mapping = folder / "name_mapping.csv"
-    if not missing and mapping.is_file():
-        return folder
-
-    _check_room(folder, len(missing))
-    with atomic_path(folder / RECORD) as path:
-        path.write_text(json.dumps(_settings(seed, site_confounding)) + "\n")
-    shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
-    if missing:
-        atlas = load_atlas()
-        jobs = (
-            joblib.delayed(_write_patient)(
-                folder, atlas, grade, number, seed=seed, site_confounding=site_confounding
-            )
-            for grade, number, _ in missing
-        )
-        run = joblib.Parallel(n_jobs=workers or os.cpu_count(), return_as="generator_unordered")
-        for _ in progress_bar(run(jobs), total=len(missing), unit="patient", label="phantom"):
-            pass
-    shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
-    table = pd.DataFrame(
-        [(grade, *identity) for grade, _, identity in patients],
-        columns=["Grade", "BraTS_2019_subject_ID", "Site"],
-    )
-    with atomic_path(mapping) as path:
-        table.to_csv(path, index=False)
-    return folder
-
-
-def _make_scan(atlas: Atlas, grade: str, number: int, seed: int, site_confounding: float) -> Scan:
+    atlas = load_atlas()
     # Threads change the order of sums in matrix products, hence the last bits.
     with threadpool_limits(1):
         identifier, site = _identifier(grade, number, seed, site_confounding)
@@ -128,9 +101,9 @@ def _make_scan(atlas: Atlas, grade: str, number: int, seed: int, site_confoundin
 
 
 def _write_patient(
-    folder: Path, atlas: Atlas, grade: str, number: int, *, seed: int, site_confounding: float
+    folder: Path, grade: str, number: int, seed: int, site_confounding: float
 ) -> None:
-    scan = _make_scan(atlas, grade, number, seed, site_confounding)
+    scan = make_scan(grade, number, seed, site_confounding)
     unfinished = folder / UNFINISHED / scan.identifier
     for kind, voxels in (("flair", scan.flair), ("seg", scan.labels)):
         with atomic_path(unfinished / f"{scan.identifier}_{kind}.nii.gz") as path:
@@ -158,54 +131,3 @@ def _identifier(grade: str, number: int, seed: int, site_confounding: float) -> 
 
 def _stream(grade: str, number: int, seed: int, purpose: str) -> np.random.SeedSequence:
     return np.random.SeedSequence(seed, spawn_key=(*purpose.encode(), *grade.encode(), number))
-
-
-def _settings(seed: int, site_confounding: float) -> dict[str, float]:
-    return {"version": VERSION, "seed": seed, "site_confounding": float(site_confounding)}
-
-
-def _check_settings(
-    patients_per_class: int, seed: int, site_confounding: float, workers: int | None
-) -> None:
-    if patients_per_class < 1:
-        raise InputError(f"patients_per_class is {patients_per_class}; it must be at least 1.")
-    if seed < 0:
-        raise InputError(f"The phantom's seed is {seed}; it must be 0 or more.")
-    if not 0 <= site_confounding <= 1:
-        raise InputError(f"site_confounding is {site_confounding}; it must lie between 0 and 1.")
-    if workers is not None and workers < 1:
-        raise InputError(f"workers is {workers}; it must be at least 1, or None for every core.")
-
-
-def _check_folder(folder: Path, seed: int, site_confounding: float, patients: list) -> None:
-    """Refuse a folder that holds anything but a part of this very phantom."""
-    record = folder / RECORD
-    found = json.loads(record.read_text()) if record.is_file() else None
-    wanted = _settings(seed, site_confounding)
-    if found is not None and found != wanted:
-        raise InputError(
-            f"{folder} holds another phantom ({found}; asked for: {wanted}). "
-            "Choose another folder or remove this one."
-        )
-    expected = {identity[0] for _, _, identity in patients}
-    strangers = [
-        path
-        for grade in GRADES
-        for path in sorted((folder / grade).glob("*"))
-        if path.is_dir() and path.name not in expected
-    ]
-    if strangers:
-        raise InputError(
-            f"{folder} holds patients beyond those asked for, {strangers[0].name} for one "
-            f"({len(strangers)} in all). Choose another folder or ask for as many patients."
-        )
-
-
-def _check_room(folder: Path, patients: int) -> None:
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    free, needed = shutil.disk_usage(existing).free, patients * BYTES_PER_PATIENT
-    if free < needed:
-        raise InputError(
-            f"The phantom needs {needed / 1e6:.0f} MB for {patients} patients, but the disk of "
-            f"{folder} has {free / 1e6:.0f} MB left. Make room or choose another folder."
-        )

@@ -1,6 +1,5 @@
 """Where a model runs and in which precision."""
 
-import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,9 +7,6 @@ from contextlib import contextmanager
 import torch
 
 from ubc_lib.system.errors import InputError
-
-INSTRUCTIONS = "ONEDNN_MAX_CPU_ISA"
-WITHOUT_BF16 = ("SSE41", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI")
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -28,7 +24,7 @@ def choose_precision(wanted: str, device: torch.device) -> str:
         return wanted
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return "bf16" if cpu_gains_from_bf16(_cpu_capabilities()) else "fp32"
+    return "bf16" if cpu_gains_from_bf16(torch.cpu.get_capabilities()) else "fp32"
 
 
 def cpu_gains_from_bf16(capabilities: dict) -> bool:
@@ -40,21 +36,6 @@ def cpu_gains_from_bf16(capabilities: dict) -> bool:
     if capabilities.get("amx_bf16"):
         return True
     return bool(capabilities.get("avx512_bf16")) and "AMD" in capabilities.get("cpu_name", "")
-
-
-def allowed(capabilities: dict, limit: str) -> dict:
-    """What is left of a CPU's capabilities under `limit`, a value of ONEDNN_MAX_CPU_ISA.
-
-    oneDNN, which does the arithmetic, reads that variable from the environment.
-    """
-    if limit.upper() not in WITHOUT_BF16:
-        return capabilities
-    return capabilities | {"amx_bf16": False, "avx512_bf16": False}
-
-
-def _cpu_capabilities() -> dict:
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
-    return allowed(capabilities, os.environ.get(INSTRUCTIONS, "all"))
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
@@ -91,7 +72,7 @@ def device_name(device: torch.device) -> str:
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
     counted = "1 thread" if threads == 1 else f"{threads} threads"
-    return f"CPU ({processor_name(_cpu_capabilities())}, {counted})"
+    return f"CPU ({processor_name(torch.cpu.get_capabilities())}, {counted})"
 
 
 def processor_name(capabilities: dict) -> str:
