@@ -98,13 +98,6 @@ def cost(options: argparse.Namespace) -> None:
     )
 
 
-def readme(_options: argparse.Namespace) -> None:
-    """Rewrite the README's results from the committed ones."""
-    from ubc_lib.book.publish import update_readme  # noqa: PLC0415
-
-    update_readme()
-
-
 def parser() -> argparse.ArgumentParser:
     """Every command with its arguments."""
     whole = argparse.ArgumentParser(prog="python -m ubc_lib", description=__doc__)
@@ -134,7 +127,6 @@ def parser() -> argparse.ArgumentParser:
     command(restore, of_a_study=True)
     hours = command(cost, of_a_study=True)
     hours.add_argument("--machines", nargs="+", type=int, default=MACHINES, help="jobs at once")
-    command(readme, of_a_study=False)
     return whole
 
 

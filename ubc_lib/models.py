@@ -69,19 +69,17 @@ class UbcResNet34(ResNet34):
 NETWORKS: dict[str, type[nn.Module]] = dict(zip(PAPER_LABELS, (ResNet34, UbcResNet34), strict=True))
 
 
-def network_class(name: str) -> type[nn.Module]:
-    """The class of a network; InputError for an unknown name."""
+def network_class(name: str, where: str = "ubc_lib.models") -> type[nn.Module]:
+    """The class of a network; InputError for an unknown name, which says where it stands."""
     if name not in NETWORKS:
-        raise InputError(unknown_name("network", name, NETWORKS, "ubc_lib.models"))
+        raise InputError(unknown_name("network", name, NETWORKS, where))
     return NETWORKS[name]
 
 
 def check_networks(study: Study) -> None:
     """Raise InputError where a model of the study names a network that does not exist."""
     for name, entry in study.models.items():
-        if entry.network not in NETWORKS:
-            where = f"model {name!r} of study {study.name}"
-            raise InputError(unknown_name("network", entry.network, NETWORKS, where))
+        network_class(entry.network, f"model {name!r} of study {study.name}")
 
 
 def build_model(network: str, seed: int) -> nn.Module:

@@ -4,7 +4,7 @@ from ipywidgets import HTML, IntSlider, Stack, VBox, jslink
 from ipywidgets.embed import dependency_state, embed_data
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from ubc_lib.book.widget_state import STATE, forget_unshown_widgets
+from ubc_lib.book.publish import STATE, forget_unshown_widgets
 
 
 def chooser(text: str) -> VBox:

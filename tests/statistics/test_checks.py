@@ -16,7 +16,7 @@ from ubc_lib.statistics.convergence import plateau_table
 from ubc_lib.statistics.diagnosis import diagnosis_table, reliability
 from ubc_lib.statistics.efficiency import fit_learning_curves
 from ubc_lib.statistics.gee import odds_ratios
-from ubc_lib.statistics.resampling import accuracy_intervals, patient_bootstrap
+from ubc_lib.statistics.resampling import accuracy_intervals
 from ubc_lib.statistics.variance import chance_of_shape
 from ubc_lib.system.errors import InputError
 
@@ -87,7 +87,6 @@ def test_a_run_that_diverged_is_left_out():
         partial(compare_models, tiny_study()),
         diagnosis_table,
         partial(odds_ratios, tiny_study()),
-        patient_bootstrap,
         reliability,
     ],
 )

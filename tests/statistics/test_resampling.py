@@ -15,7 +15,6 @@ from ubc_lib.statistics.resampling import (
     design_effect,
     patient_bootstrap,
 )
-from ubc_lib.system.errors import InputError
 
 ANSWERS = st.lists(
     st.lists(st.sampled_from([0, 0.2, 0.4, 0.6, 0.8, 1]), min_size=3, max_size=3),
@@ -86,13 +85,6 @@ def test_the_same_seed_draws_the_same_and_another_others():
     first, again, other = (bootstrap_weights(target, 50, seed) for seed in (0, 0, 1))
     assert (first == again).all()
     assert (first != other).any()
-
-
-def test_two_models_or_sizes_in_one_table_are_refused():
-    with pytest.raises(InputError, match="several values of model"):
-        patient_bootstrap(random_predictions(sizes=(2,)))
-    with pytest.raises(InputError, match="several values of images_per_class"):
-        patient_bootstrap(random_predictions(models=("resnet34",)))
 
 
 def test_five_slices_that_answer_as_one_are_worth_one():

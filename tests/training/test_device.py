@@ -8,7 +8,7 @@ from ubc_lib.training.device import (
     choose_device,
     choose_precision,
     cpu_gains_from_bf16,
-    memory_advice,
+    device_errors_named,
     processor_name,
 )
 
@@ -45,5 +45,5 @@ def test_a_gpu_that_is_not_there_is_refused_by_name(monkeypatch):
 
 
 def test_a_gpu_that_is_too_small_ends_with_what_to_set():
-    with pytest.raises(InputError, match=r"GPUS=1.*precision=bf16"), memory_advice():
+    with pytest.raises(InputError, match=r"GPUS=1.*precision=bf16"), device_errors_named("run"):
         raise torch.OutOfMemoryError("CUDA out of memory")

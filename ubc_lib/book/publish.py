@@ -1,5 +1,7 @@
 """Copies a study's results, without pictures of real patients, to where they are committed."""
 
+import json
+import re
 import shutil
 from pathlib import Path
 
@@ -7,7 +9,6 @@ import nbformat
 import pandas as pd
 
 from ubc_lib.book.verdict import FIGURE, WITHHELD
-from ubc_lib.book.widget_state import forget_unshown_widgets
 from ubc_lib.book.words import say
 from ubc_lib.results.archive import PUBLISHED_RECORDS, publish_records
 from ubc_lib.results.runs import load_runs, write_table
@@ -17,7 +18,9 @@ from ubc_lib.system.errors import InputError
 from ubc_lib.system.files import atomic_path
 
 PATIENT_IMAGES = "patient-images"
-BEGIN = "<!-- results: written by python -m ubc_lib readme -->"
+STATE = "application/vnd.jupyter.widget-state+json"
+VIEW = "application/vnd.jupyter.widget-view+json"
+BEGIN = "<!-- results: written by python -m ubc_lib publish -->"
 END = "<!-- end of results -->"
 
 
@@ -83,6 +86,37 @@ def withhold_patient_images(notebook: nbformat.NotebookNode) -> None:
             text = nbformat.v4.new_output("display_data", {"text/markdown": WITHHELD})
             cell.outputs = [text]
     forget_unshown_widgets(notebook)
+
+
+def forget_unshown_widgets(notebook: nbformat.NotebookNode) -> None:
+    """Take out, in place, the state of widgets that no output shows, nor anything shown holds."""
+    state = notebook.metadata.pop("widgets", {}).get(STATE)
+    shown = [
+        output.data[VIEW]["model_id"]
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if VIEW in output.get("data", {})
+    ]
+    if not state or not shown:
+        return
+    models, kept = state["state"], set()
+    while shown:
+        name = shown.pop()
+        if name not in kept:
+            kept.add(name)
+            shown += _held(models[name])
+    # A link is held by nothing; it holds the two that it joins.
+    kept |= {
+        name
+        for name, model in models.items()
+        if model["model_name"] == "LinkModel" and kept.issuperset(_held(model))
+    }
+    state["state"] = {name: model for name, model in models.items() if name in kept}
+    notebook.metadata["widgets"] = {STATE: state}
+
+
+def _held(model: dict) -> list[str]:
+    return re.findall(r"IPY_MODEL_(\w+)", json.dumps(model["state"]))
 
 
 def readme_section(results: Path) -> str:

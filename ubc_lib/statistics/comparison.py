@@ -14,9 +14,8 @@ from ubc_lib.statistics.checks import check_predictions
 from ubc_lib.statistics.resampling import (
     CONFIDENCE,
     REPLICATES,
-    bootstrap_means,
+    patient_bootstrap,
     patient_sums,
-    percentiles,
 )
 from ubc_lib.study import Pair, Study
 from ubc_lib.system.errors import InputError
@@ -170,7 +169,7 @@ def _compared(pairs: pd.DataFrame, replicates: int, seed: int) -> dict:
     by_seed = pairs.groupby("seed")
     differences = by_seed["difference"].mean().to_numpy()
     sums = patient_sums(pairs, "difference")
-    low, high = percentiles(bootstrap_means(sums, replicates, seed))
+    low, high = patient_bootstrap(pairs, "difference", replicates, seed)
     seeds_low, seeds_high = corrected_resampled_interval(differences)
     return {
         "patients": len(sums),

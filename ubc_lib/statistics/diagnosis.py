@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-from sklearn.calibration import calibration_curve
 
 from ubc_lib.results.wilson import wilson_interval
 from ubc_lib.statistics.checks import check_predictions
@@ -98,24 +97,13 @@ def reliability(predictions: pd.DataFrame, bins: int = BINS) -> pd.DataFrame:
     refuses them.
     """
     check_predictions(predictions)
-    curves = []
-    for (model, size), cell in predictions.groupby(["model", "images_per_class"]):
-        observed, predicted = calibration_curve(cell["target"], cell["probability"], n_bins=bins)
-        edges = np.linspace(0, 1, bins + 1)[1:-1]
-        places = np.searchsorted(edges, cell["probability"])
-        counts = np.bincount(places, minlength=bins)
-        curves.append(
-            pd.DataFrame(
-                {
-                    "model": model,
-                    "images_per_class": size,
-                    "predicted": predicted,
-                    "observed": observed,
-                    "slices": counts[counts > 0],
-                }
-            )
-        )
-    return pd.concat(curves, ignore_index=True)
+    edges = np.linspace(0, 1, bins + 1)[1:-1]
+    step = np.searchsorted(edges, predictions["probability"])
+    by_step = predictions.groupby(["model", "images_per_class", step])
+    table = by_step.agg(
+        predicted=("probability", "mean"), observed=("target", "mean"), slices=("target", "size")
+    )
+    return table.droplevel(2).reset_index()
 
 
 def _share(name: str, answers: pd.DataFrame) -> dict:

@@ -24,7 +24,7 @@ class LearningCurves:
 
     sizes: images per class that the study trained on, ascending. fitted: (3,), the parameters a, b
     and c for the means over seeds. replicates: (replicates, 3), for seeds drawn with replacement,
-    the same in all models; no rows unless four sizes have several seeds. A model with fewer than
+    the same in all models; no rows unless several seeds have every size. A model with fewer than
     four sizes is absent.
     """
 
@@ -43,27 +43,27 @@ def fit_learning_curves(
 ) -> LearningCurves:
     """Fit a learning curve to each model, weighted by its seeds, and again to resampled seeds.
 
-    Least squares within 0 ≤ a, b ≤ 1 and 0.01 ≤ c ≤ 3, so that no curve falls. Fitted are the
-    seeds of `whole_curves`; they are drawn among those that have the same runs, so that every draw
-    has all sizes. runs: see `Runs.runs`; InputError where `finished_runs` refuses them.
+    Least squares within 0 ≤ a, b ≤ 1 and 0.01 ≤ c ≤ 3, so that no curve falls. Fitted and drawn are
+    the seeds of `whole_curves`. runs: see `Runs.runs`; InputError where `finished_runs` refuses
+    them.
 
     Source: Cortes et al., Learning curves: asymptotic values and rate of convergence, NIPS 6
     (1993); Mukherjee et al., J. Comput. Biol. 10 (2003) 119–142.
     """
     wide = accuracy_by_seed(whole_curves(runs))
-    seeds = wide.index.unique("seed")
-    drawn = _seeds_drawn(wide, replicates, generator(seed, "bootstrap"))
+    seeds = len(wide.index.unique("seed"))
+    drawn = generator(seed, "bootstrap").integers(seeds, size=(replicates, seeds))
     # Few seeds give few different draws, and a fit takes milliseconds.
     different, draw = np.unique(np.sort(drawn, axis=1), axis=0, return_inverse=True)
     fitted, refitted = {}, {}
     for model in wide.columns:
-        by_seed = wide[model].unstack("images_per_class").reindex(seeds).dropna(axis=1, how="all")
+        by_seed = wide[model].unstack("images_per_class").dropna(axis=1, how="all")
         if by_seed.shape[1] <= len(START):
             continue
         sizes, values = by_seed.columns.to_numpy(float), by_seed.to_numpy()
         fitted[model] = _fit(sizes, values, START)
         refitted[model] = np.empty((0, len(START)))
-        if (by_seed.count() > 1).sum() > len(START):
+        if seeds > 1 and wide.unstack("images_per_class").notna().all(axis=None):
             again = [_fit(sizes, values[rows], fitted[model]) for rows in different]
             refitted[model] = np.array(again)[draw]
     return LearningCurves(np.sort(runs["images_per_class"].unique()), fitted, refitted)
@@ -125,16 +125,6 @@ def _saved(curves: LearningCurves, pair: Pair) -> pd.DataFrame:
             "not_below": np.where(needed == np.inf, sizes[-1] / sizes, np.nan),
             "not_above": np.where(needed == 0, sizes[0] / sizes, np.nan),
         }
-    )
-
-
-def _seeds_drawn(wide: pd.DataFrame, replicates: int, rng: np.random.Generator) -> np.ndarray:
-    """Places of seeds, (replicates, seeds): with replacement, among seeds with the same runs."""
-    there = wide.notna().unstack("images_per_class", fill_value=False)
-    there = there.reindex(wide.index.unique("seed"))
-    groups = [np.array(places) for places in there.groupby(list(there)).indices.values()]
-    return np.hstack(
-        [group[rng.integers(len(group), size=(replicates, len(group)))] for group in groups]
     )
 
 

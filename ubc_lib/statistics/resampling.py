@@ -11,7 +11,6 @@ import pandas as pd
 
 from ubc_lib.results.wilson import wilson_interval
 from ubc_lib.statistics.checks import check_predictions
-from ubc_lib.system.errors import InputError
 from ubc_lib.system.seeds import generator
 
 REPLICATES = 2000
@@ -43,43 +42,30 @@ def bootstrap_weights(target: np.ndarray, replicates: int, seed: int) -> np.ndar
     return weights
 
 
-def bootstrap_means(sums: pd.DataFrame, replicates: int, seed: int) -> np.ndarray:
-    """The mean per slice in each bootstrap replicate, (replicates,). sums: see `patient_sums`."""
-    weights = bootstrap_weights(sums["target"].to_numpy(), replicates, seed)
-    return (weights @ sums["total"].to_numpy()) / (weights @ sums["slices"].to_numpy())
-
-
-def percentiles(replicates: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """The percentile interval of bootstrap replicates, as (low, high)."""
-    low, high = np.quantile(replicates, [(1 - confidence) / 2, (1 + confidence) / 2])
+def percentiles(replicates: np.ndarray) -> tuple[float, float]:
+    """The 95 % percentile interval of bootstrap replicates, as (low, high)."""
+    low, high = np.quantile(replicates, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
 
 
 def patient_bootstrap(
     predictions: pd.DataFrame,
+    column: str = "correct",
     replicates: int = REPLICATES,
-    confidence: float = CONFIDENCE,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Percentile interval (low, high) of the mean accuracy over slices and seeds.
+    """Percentile interval (low, high) of the mean of a column over slices and seeds.
 
     predictions: of one model and size, see `Runs.predictions`; `correct`, the mean over the
     reported epochs, counts as the fraction that it is. Patients are drawn with replacement within
     their class, each with all its slices in all seeds.
 
-    Raises InputError where the table mixes models or sizes, or cannot be counted.
-
     Source: Davison & Hinkley, Bootstrap Methods and their Application (1997), section 3.8.
     """
-    check_predictions(predictions)
-    for column in ("model", "images_per_class"):
-        values = predictions[column].unique()
-        if len(values) > 1:
-            raise InputError(
-                f"patient_bootstrap got several values of {column} ({', '.join(map(str, values))});"
-                " give the predictions of one."
-            )
-    return percentiles(bootstrap_means(patient_sums(predictions), replicates, seed), confidence)
+    sums = patient_sums(predictions, column)
+    weights = bootstrap_weights(sums["target"].to_numpy(), replicates, seed)
+    means = (weights @ sums["total"].to_numpy()) / (weights @ sums["slices"].to_numpy())
+    return percentiles(means)
 
 
 def design_effect(predictions: pd.DataFrame) -> float:
@@ -127,21 +113,20 @@ def accuracy_intervals(
     for (model, size), cell in predictions.groupby(["model", "images_per_class"]):
         slices = int(cell.groupby("seed").size().min())
         accuracy, effect = float(cell["correct"].mean()), design_effect(cell)
-        sums = patient_sums(cell)
         effective = slices / effect if effect > 0 else float("nan")
         intervals = {
             "wilson": wilson_interval(accuracy * slices, slices),
             "effective": wilson_interval(accuracy * effective, effective)
             if effect > 0
             else (float("nan"), float("nan")),
-            "": percentiles(bootstrap_means(sums, replicates, seed)),
+            "": patient_bootstrap(cell, "correct", replicates, seed),
         }
         rows.append(
             {
                 "model": model,
                 "images_per_class": size,
                 "seeds": cell["seed"].nunique(),
-                "patients": len(sums),
+                "patients": cell["patient"].nunique(),
                 "slices": slices,
                 "accuracy": accuracy,
                 "design_effect": effect,

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from ubc_lib.results.runs import Runs
+from ubc_lib.statistics.checks import check_predictions
 from ubc_lib.statistics.comparison import corrected_resampled_interval
 from ubc_lib.statistics.resampling import REPLICATES, patient_bootstrap
 from ubc_lib.study import Study, parts_of
@@ -41,13 +42,16 @@ def shortcut_gain(
 
 
 def _cells(runs: Runs):
+    check_predictions(runs.predictions)
     return runs.predictions.groupby(["model", "images_per_class"])
 
 
 def _gain(independent: pd.DataFrame, tied: pd.DataFrame, replicates: int, seed: int) -> dict:
     arms = [arm.groupby("seed")["correct"].mean().to_numpy() for arm in (independent, tied)]
     means = [float(arm.mean()) for arm in arms]
-    by_patient = [patient_bootstrap(arm, replicates, seed=seed) for arm in (independent, tied)]
+    by_patient = [
+        patient_bootstrap(arm, "correct", replicates, seed) for arm in (independent, tied)
+    ]
     by_seed = [corrected_resampled_interval(arm) for arm in arms]
     low, high = _difference_interval(means, by_patient)
     seeds_low, seeds_high = _difference_interval(means, by_seed)

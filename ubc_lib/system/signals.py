@@ -1,4 +1,4 @@
-"""What ends a training early from outside, without losing what is done: SIGTERM, or a lost GPU."""
+"""SIGTERM ends a training early without losing what is done."""
 
 import signal
 import threading
@@ -10,10 +10,6 @@ import psutil
 from ubc_lib.system.errors import InputError
 
 _asked = threading.Event()
-
-
-class DeviceLostError(InputError):
-    """The GPU failed while a run was training; the run has no record, earlier ones are kept."""
 
 
 @contextmanager
@@ -61,18 +57,3 @@ def stop(epoch: int) -> None:
         f"Stopped on request (SIGTERM) after epoch {epoch}. The checkpoint is kept; run the same "
         "command again to go on from there."
     )
-
-
-@contextmanager
-def device_loss_named(run: str) -> Iterator[None]:
-    """Turn torch's error for a GPU that fails or vanishes in mid-run into DeviceLostError."""
-    try:
-        yield
-    except RuntimeError as error:
-        reason = str(error).partition("\n")[0]
-        if "CUDA error" not in reason:
-            raise
-        raise DeviceLostError(
-            f"{run}: the GPU failed ({reason}). Finished runs are kept; run the same command again "
-            "and this one goes on from its last checkpoint."
-        ) from error

@@ -43,15 +43,30 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
+class DeviceLostError(InputError):
+    """The GPU failed while a run was training; the run has no record, earlier ones are kept."""
+
+
 @contextmanager
-def memory_advice() -> Iterator[None]:
-    """Say what to set where a device's memory is too small, as InputError."""
+def device_errors_named(run: str) -> Iterator[None]:
+    """Say what to do where a device's memory is too small, or where a GPU fails in mid-run.
+
+    Raises InputError, or for a GPU that fails or vanishes DeviceLostError.
+    """
     try:
         yield
     except torch.OutOfMemoryError as error:
         raise InputError(
             "The memory of the GPU is too small for this training. Train fewer at once (GPUS=1), "
             "or set precision=bf16, a smaller batch_size or image_size, or device=cpu."
+        ) from error
+    except RuntimeError as error:
+        reason = str(error).partition("\n")[0]
+        if "CUDA error" not in reason:
+            raise
+        raise DeviceLostError(
+            f"{run}: the GPU failed ({reason}). Finished runs are kept; run the same command again "
+            "and this one goes on from its last checkpoint."
         ) from error
 
 

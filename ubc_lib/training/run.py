@@ -25,9 +25,15 @@ from ubc_lib.system.errors import InputError
 from ubc_lib.system.files import locked
 from ubc_lib.system.progress import progress_bar
 from ubc_lib.system.seeds import torch_seed
-from ubc_lib.system.signals import DeviceLostError, device_loss_named, stopping_on_sigterm
+from ubc_lib.system.signals import stopping_on_sigterm
 from ubc_lib.training.checkpoint import Checkpoint, Progress
-from ubc_lib.training.device import choose_device, choose_precision, cpu_threads, memory_advice
+from ubc_lib.training.device import (
+    DeviceLostError,
+    choose_device,
+    choose_precision,
+    cpu_threads,
+    device_errors_named,
+)
 from ubc_lib.training.loop import Examples, fit
 from ubc_lib.training.provenance import provenance
 from ubc_lib.training.weights import save_weights, weights_path
@@ -75,7 +81,7 @@ def train_run(
     path = record_path(study, model, images_per_class, seed)
     checkpoint = study.run_folder / "checkpoints" / f"{path.stem}.pt"
     lock = locked(checkpoint.with_suffix(".lock"))
-    with lock, cpu_threads(study.threads), device_loss_named(path.stem):
+    with lock, cpu_threads(study.threads), device_errors_named(path.stem):
         if not path.is_file():
             record, network = _train(
                 study, slices, model, images_per_class, seed, checkpoint, on_epoch
@@ -90,7 +96,6 @@ def train_run(
     return record
 
 
-@memory_advice()
 def _train(study, slices, model, images_per_class, seed, checkpoint, on_epoch):
     settings = computing_settings(study, model)
     study = study.of(model)
