@@ -27,7 +27,8 @@ from ubc_lib.training.cost import (
     work,
 )
 from ubc_lib.training.device import cpu_threads
-from ubc_lib.training.loop import Examples, fit
+from ubc_lib.training.examples import Examples
+from ubc_lib.training.loop import fit
 
 MEASURED = Path(__file__).with_suffix(".csv")
 HOURS = RATES.with_name("hours.csv")

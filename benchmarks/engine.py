@@ -101,7 +101,8 @@ def measure_reference(study: Study, model: str, train, test, clock) -> dict:
 def measure_ubc_lib(study: Study, model: str, train, test, clock) -> dict:
     """One run of the engine of this library."""
     from ubc_lib.training.evaluation import predict  # noqa: PLC0415
-    from ubc_lib.training.loop import Examples, fit  # noqa: PLC0415
+    from ubc_lib.training.examples import Examples  # noqa: PLC0415
+    from ubc_lib.training.loop import fit  # noqa: PLC0415
 
     device = choose_device(study.device)
     precision = choose_precision(study.precision, device)

@@ -25,8 +25,9 @@ from ubc_lib.results.runs import write_table
 from ubc_lib.study import ROOT, Study
 from ubc_lib.training import fast, loop
 from ubc_lib.training.device import choose_device, choose_precision, cpu_threads, device_name
+from ubc_lib.training.examples import Examples
 from ubc_lib.training.fast import layers, memory, small_maps
-from ubc_lib.training.loop import Examples, fit
+from ubc_lib.training.loop import fit
 from ubc_lib.training.provenance import git_commit
 
 RESULTS = ROOT / "data" / "results" / "benchmarks" / "pieces.csv"

@@ -94,6 +94,11 @@ def made_record(study, model="resnet34", images_per_class=2, seed=0, accuracy=0.
             "correct": [1.0, 1.0, 1.0, 0.0],
             "dice": [dice] * 4,
         },
+        "answers": {
+            "epoch": epochs,
+            "probability": [[0.9, 0.8, 0.3, 0.6]] * 2,
+            "dice": [[dice] * 4] * 2,
+        },
     }
 
 

@@ -28,7 +28,7 @@ from ubc_lib.statistics.judge import Evidence
 from ubc_lib.study import ROOT, Study
 from ubc_lib.training import run
 from ubc_lib.training.evaluation import predict
-from ubc_lib.training.loop import Examples
+from ubc_lib.training.examples import Examples
 
 
 def test_a_pixel_goes_from_its_file_into_a_batch(tmp_path):

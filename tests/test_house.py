@@ -11,7 +11,7 @@ from ubc_lib.study import ROOT
 
 LIBRARY = ROOT / "ubc_lib"
 ENTRIES = {
-    *("__main__.py", "study.py", "models.py", "losses.py", "data", "phantom", "training"),
+    *("__main__.py", "study", "models.py", "losses.py", "data", "phantom", "training"),
     *("results", "statistics", "figures", "book", "system"),
 }
 # Room -> the rooms that it may import; what those may import, it may, too.

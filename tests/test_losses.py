@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from ubc_lib.losses import cross_entropy, joint_loss, soft_dice_loss
+from ubc_lib.losses import NO_LABEL, cross_entropy, joint_loss, soft_dice_loss
 from ubc_lib.models import Output
 
 # Logits whose sigmoid is 0.8 and 0.2.
@@ -49,3 +49,34 @@ def test_without_a_decoder_the_loss_is_cross_entropy_whatever_alpha():
     loss, classification, dice = joint_loss(output, torch.tensor([1]), None, 0.1)
     assert loss.item() == classification.item()
     assert dice is None
+
+
+def test_dice_by_image_is_the_mean_of_each_images_own():
+    response = torch.tensor([HIGH, HIGH, LOW, LOW]).reshape(2, 1, 1, 2)
+    mask = torch.tensor([True, True, False, False]).reshape(2, 1, 1, 2)
+    alone = [soft_dice_loss(response[k : k + 1], mask[k : k + 1]).item() for k in range(2)]
+    assert soft_dice_loss(response, mask, "image").item() == pytest.approx(sum(alone) / 2)
+    assert soft_dice_loss(response, mask).item() != pytest.approx(sum(alone) / 2)
+
+
+def test_an_image_without_a_label_is_not_counted_and_sends_the_label_no_gradient():
+    logits = torch.tensor([[0.0, 1.0], [2.0, 0.0]], requires_grad=True)
+    loss = cross_entropy(logits, torch.tensor([1, NO_LABEL]))
+    loss.backward()
+    assert loss.item() == pytest.approx(cross_entropy(logits[:1], torch.tensor([1])).item())
+    assert logits.grad[0].any()
+    assert not logits.grad[1].any()
+
+
+def test_a_batch_without_any_label_has_no_classification_loss():
+    assert cross_entropy(torch.randn(3, 2), torch.full((3,), NO_LABEL)).item() == 0
+
+
+def test_with_masks_at_every_scale_the_loss_is_their_mean():
+    mask = torch.zeros(1, 1, 4, 4)
+    mask[..., :2, :2] = 1
+    right, wrong = 100 * (2 * mask - 1), 100 * (1 - 2 * mask[..., ::2, ::2])
+    output = Output(torch.zeros(1, 2), right, (wrong,))
+    drawing = joint_loss(output, torch.tensor([0]), mask.bool(), 0.5)[2]
+    expected = (soft_dice_loss(right, mask) + soft_dice_loss(wrong, mask[..., ::2, ::2])) / 2
+    assert drawing.item() == pytest.approx(expected.item())

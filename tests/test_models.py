@@ -1,12 +1,15 @@
 import pytest
+import segmentation_models_pytorch as smp
 import torch
 
 from tests.conftest import tiny_study
+from ubc_lib.losses import joint_loss
 from ubc_lib.models import (
     NETWORKS,
     Output,
     build_model,
     check_networks,
+    options,
     parameter_count,
     parameter_table,
     skip_connections,
@@ -124,3 +127,88 @@ def test_the_parts_of_any_other_network_are_its_children(monkeypatch):
     table = parameter_table("tiny", image_size=32).set_index("part")
     assert table["output"].tolist() == ["4x30x30", "4", "2"]
     assert table["parameters"].tolist() == [40, 0, 10]
+
+
+def gradients(model, images, target, masks) -> dict[str, torch.Tensor]:
+    """Of the joint loss, on the encoder and the classifier."""
+    joint_loss(model(images), target, masks, 0.5)[0].backward()
+    return {k: p.grad for k, p in model.named_parameters() if k[:7] in ("encoder", "classif")}
+
+
+def test_without_the_masks_gradient_encoder_and_classifier_learn_from_labels_alone():
+    images, target = torch.randn(4, 1, 64, 64), torch.tensor([0, 1, 1, 0])
+    given = images, target, images > 1
+    baseline = gradients(build_model("resnet34", 1), *given)
+    alone = gradients(build_model("ubc_resnet34", 1, mask_gradient=False), *given)
+    joint = gradients(build_model("ubc_resnet34", 1), *given)
+    # Half the label's gradient, since α is 0.5: to the last bit.
+    assert all(torch.equal(2 * alone[name], baseline[name]) for name in baseline)
+    assert any(not torch.equal(2 * joint[name], baseline[name]) for name in baseline)
+
+
+def test_without_the_masks_gradient_the_decoder_learns_as_ever():
+    images, target = torch.randn(2, 1, 64, 64), torch.tensor([0, 1])
+    models = [build_model("ubc_resnet34", 1, mask_gradient=on) for on in (True, False)]
+    for model in models:
+        joint_loss(model(images), target, images > 1, 0.5)[0].backward()
+    one, other = (list(model.decoder.parameters()) for model in models)
+    assert all(torch.equal(a.grad, b.grad) for a, b in zip(one, other, strict=True))
+
+
+def test_a_mask_is_drawn_at_every_scale_of_the_decoder():
+    model = build_model("ubc_resnet34", 0, deep_supervision=True)
+    output = model(torch.zeros(2, 1, 64, 64))
+    assert [tuple(one.shape) for one in output.coarser] == [
+        (2, 1, side, side) for side in (4, 8, 16, 32)
+    ]
+    assert len(model(torch.zeros(2, 1, 64, 64)).coarser) == 4
+    assert build_model("ubc_resnet34", 0)(torch.zeros(2, 1, 64, 64)).coarser == ()
+
+
+def test_the_librarys_start_is_that_of_its_own_network():
+    made = build_model("ubc_resnet34", 3, start="library").state_dict()
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        build = smp.Unet(
+            "resnet34",
+            encoder_weights=None,
+            in_channels=1,
+            aux_params={"classes": 2, "pooling": "avg", "dropout": None},
+        )
+    heads = [build.classification_head[-2], build.segmentation_head[0]]
+    bound = [(6 / sum(torch.nn.init._calculate_fan_in_and_fan_out(h.weight))) ** 0.5 for h in heads]
+    ours = [made["classification_head.3.weight"], made["segmentation_head.0.weight"]]
+    for weight, limit in zip(ours, bound, strict=True):
+        assert 0.9 * limit < weight.abs().max() <= limit
+    assert not made["classification_head.3.bias"].any()
+    shared = build_model("ubc_resnet34", 3).state_dict()
+    assert torch.equal(made["encoder.conv1.weight"], shared["encoder.conv1.weight"])
+
+
+def test_a_second_channel_is_taken_in_where_the_mask_is_an_input():
+    study = tiny_study(mask_input=True)
+    for name in NETWORKS:
+        model = build_model(name, 0, **options(study, name))
+        assert model(torch.zeros(2, 2, 64, 64)).logits.shape == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("entry", "named"),
+    [
+        ({"network": "resnet34", "masks_of": "another"}, "masks_of"),
+        ({"network": "resnet34", "mask_gradient": False}, "mask_gradient"),
+        ({"network": "tiny", "mask_input": True}, "in_channels"),
+    ],
+)
+def test_what_a_network_cannot_do_is_refused_by_name(monkeypatch, entry, named):
+    monkeypatch.setitem(NETWORKS, "tiny", Tiny)
+    study = tiny_study(models={"resnet34": {}, "mine": entry})
+    with pytest.raises(InputError, match=rf"cannot do .*{named}.*model 'mine'"):
+        check_networks(study)
+
+
+def test_a_setting_of_the_whole_study_asks_nothing_of_networks_without_masks():
+    study = tiny_study(dice="image", start="library", masks_of="another")
+    check_networks(study)
+    assert options(study, "resnet34") == {}
+    assert options(study, "ubc_resnet34") == {"start": "library"}

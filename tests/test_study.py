@@ -220,3 +220,25 @@ def test_yaml_gives_models_of_their_own_settings_back():
 
 def test_naming_the_models_that_a_study_has_changes_nothing():
     assert Study.load("quick", "models=[resnet34,ubc_resnet34]").name == "quick"
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"margin": 1}, "margin needs two_step"),
+        ({"two_step": True, "image": "masked"}, "two_step makes the image itself"),
+        ({"two_step": True, "images_per_class": (2, 8)}, "images_per_class of 3 or more"),
+        ({"masks_from": "half", "images_per_class": (4,)}, "no slice left over from 4"),
+        ({"mask_first": 3}, "leaves none of 3 epochs"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused_with_the_model(asked, message):
+    fields = {"patients_per_class": 4, "slices_per_patient": 2, "images_per_class": (3,)}
+    own = {key: value for key, value in asked.items() if key != "images_per_class"}
+    models = {"resnet34": {}, "mine": {"network": "ubc_resnet34"} | own}
+    fields |= (
+        {"patients_per_class": 8} if "images_per_class" in asked and own.get("two_step") else {}
+    )
+    fields |= {key: asked[key] for key in asked.keys() - own.keys()}
+    with pytest.raises(InputError, match=rf"{message}.*\(model mine\)"):
+        tiny_study(models=models, **fields)

@@ -1,46 +1,58 @@
 """Networks by name, with one output type, and their tables of parameters.
 
-A network is a class that takes no arguments and whose `forward` turns images, float (n, 1, H, W)
-with H and W multiples of 32, into an `Output`; `draws_masks` says whether it has mask logits.
+A network is a class whose `forward` turns images, float (n, channels, H, W) with H and W multiples
+of 32, into an `Output`; `draws_masks` says whether it has mask logits. Made without arguments it
+takes one channel; those of `options` it takes where it can do what they ask for.
 """
 
-from typing import NamedTuple
+import inspect
+from typing import Any, NamedTuple
 
 import pandas as pd
 import segmentation_models_pytorch as smp
 import torch
 from segmentation_models_pytorch.base import ClassificationHead
+from segmentation_models_pytorch.base.initialization import initialize_head
 from segmentation_models_pytorch.encoders import get_encoder
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ubc_lib.study import PAPER_LABELS, Study
+from ubc_lib.study.protocol import Protocol
 from ubc_lib.system.errors import InputError, unknown_name
 
 CLASSES = 2
 DECODER_CHANNELS = (256, 128, 64, 32, 16)
+# Settings of a model that need a network that draws masks, or one that takes them as arguments.
+OF_MASKS = {"mask", "masks_of", "masks_from", "mask_first", "dice"}
+OF_NETWORKS = {"start", "mask_gradient", "deep_supervision"}
 
 
 class Output(NamedTuple):
-    """logits: (n, 2), the positive class last; mask_logits: (n, 1, H, W), None without decoder."""
+    """logits: (n, 2), the positive class last; mask_logits: (n, 1, H, W), None without decoder.
+
+    coarser: mask logits at smaller scales, (n, 1, h, w) each, where a network was asked for them.
+    """
 
     logits: Tensor
     mask_logits: Tensor | None
+    coarser: tuple[Tensor, ...] = ()
 
 
 class ResNet34(nn.Module):
-    """The baseline: a ResNet34 encoder for one input channel, average pooling, one linear layer."""
+    """The baseline: a ResNet34 encoder, average pooling, one linear layer."""
 
     draws_masks = False
 
-    def __init__(self) -> None:
+    def __init__(self, in_channels: int = 1) -> None:
         super().__init__()
-        self.encoder = get_encoder("resnet34", in_channels=1, depth=5, weights=None)
+        self.encoder = get_encoder("resnet34", in_channels=in_channels, depth=5, weights=None)
         self.classification_head = ClassificationHead(
             in_channels=self.encoder.out_channels[-1], classes=CLASSES, pooling="avg", dropout=0
         )
 
     def forward(self, images: Tensor) -> Output:
-        """images: float (n, 1, H, W), H and W multiples of 32."""
+        """images: float (n, channels, H, W), H and W multiples of 32."""
         return Output(self.classification_head(self.encoder(images)[-1]), None)
 
 
@@ -48,22 +60,43 @@ class UbcResNet34(ResNet34):
     """The Unet-boosted classifier: the same encoder and classifier beside a U-Net decoder.
 
     It is `smp.Unet("resnet34", in_channels=1, aux_params=...)` but for the classifier's initial
-    weights, which are the baseline's.
+    weights, which are the baseline's unless `start` is "library". Arguments: see `Protocol`.
     """
 
     draws_masks = True
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        in_channels: int = 1,
+        *,
+        start: str = "shared",
+        mask_gradient: bool = True,
+        deep_supervision: bool = False,
+    ) -> None:
+        super().__init__(in_channels)
         unet = smp.Unet("resnet34", encoder_weights=None, decoder_channels=DECODER_CHANNELS)
         self.decoder = unet.decoder
         self.segmentation_head = unet.segmentation_head
+        self.mask_gradient = mask_gradient
+        if start == "library":
+            initialize_head(self.classification_head)
+        coarser = DECODER_CHANNELS[:-1] if deep_supervision else ()
+        self.coarser_heads = nn.ModuleList(nn.Conv2d(n, 1, 3, padding=1) for n in coarser)
 
     def forward(self, images: Tensor) -> Output:
-        """images: float (n, 1, H, W), H and W multiples of 32."""
+        """images: float (n, channels, H, W), H and W multiples of 32."""
         features = self.encoder(images)
-        mask_logits = self.segmentation_head(self.decoder(features))
-        return Output(self.classification_head(features[-1]), mask_logits)
+        drawn_from = features if self.mask_gradient else [one.detach() for one in features]
+        maps = []
+        hooks = [
+            block.register_forward_hook(lambda _module, _inputs, output: maps.append(output))
+            for block, _ in zip(self.decoder.blocks, self.coarser_heads, strict=False)
+        ]
+        mask_logits = self.segmentation_head(self.decoder(drawn_from))
+        for hook in hooks:
+            hook.remove()
+        coarser = tuple(head(one) for head, one in zip(self.coarser_heads, maps, strict=True))
+        return Output(self.classification_head(features[-1]), mask_logits, coarser)
 
 
 NETWORKS: dict[str, type[nn.Module]] = dict(zip(PAPER_LABELS, (ResNet34, UbcResNet34), strict=True))
@@ -76,21 +109,60 @@ def network_class(name: str, where: str = "ubc_lib.models") -> type[nn.Module]:
     return NETWORKS[name]
 
 
+def options(study: Study, model: str) -> dict[str, Any]:
+    """What a model's network is made with beyond its defaults."""
+    own, plain = study.of(model), Protocol()
+    asked = {name: getattr(own, name) for name in sorted(OF_NETWORKS)}
+    asked = {name: value for name, value in asked.items() if value != getattr(plain, name)}
+    known = inspect.signature(network_class(study.models[model].network)).parameters
+    asked = {name: value for name, value in asked.items() if name in known}
+    return asked | ({"in_channels": 2} if own.mask_input else {})
+
+
 def check_networks(study: Study) -> None:
-    """Raise InputError where a model of the study names a network that does not exist."""
+    """Raise InputError where a model's network does not exist, or cannot do what is asked of it."""
     for name, entry in study.models.items():
-        network_class(entry.network, f"model {name!r} of study {study.name}")
+        where = f"model {name!r} of study {study.name}"
+        made = network_class(entry.network, where)
+        known = (
+            {*Protocol.model_fields} - OF_NETWORKS - (OF_MASKS if not made.draws_masks else set())
+        )
+        known |= {*inspect.signature(made).parameters}
+        asked = {*entry.own, *(["in_channels"] if study.of(name).mask_input else [])}
+        if study.of(name).two_step and made.draws_masks:
+            asked.add("two_step")
+            known.discard("two_step")
+        if asked - known:
+            cannot = ", ".join(sorted(asked - known))
+            raise InputError(f"Network {entry.network!r} cannot do {cannot}, asked in {where}.")
 
 
-def build_model(network: str, seed: int) -> nn.Module:
+def build_model(network: str, seed: int, **asked: Any) -> nn.Module:
     """A randomly initialised network; one seed gives both models the same encoder and classifier.
 
-    Raises InputError for an unknown name.
+    asked: see `options`. Raises InputError for an unknown name.
     """
     made = network_class(network)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return made()
+        return made(**asked)
+
+
+def shown(images: Tensor, masks: Tensor, protocol: Protocol) -> Tensor:
+    """What a model is shown of images, float (n, 1, H, W), with masks, bool, the same shape.
+
+    Returns (n, channels, H, W).
+    """
+    if protocol.image != "whole":
+        grown = grow(masks, protocol.margin)
+        images = images * (grown if protocol.image == "masked" else ~grown)
+    return torch.cat([images, masks.to(images.dtype)], dim=1) if protocol.mask_input else images
+
+
+def grow(masks: Tensor, pixels: int) -> Tensor:
+    """Masks, bool (n, 1, H, W), grown by so many pixels in each direction."""
+    window = 2 * pixels + 1
+    return functional.max_pool2d(masks.float(), window, stride=1, padding=pixels) > 0
 
 
 def parameter_count(module: nn.Module) -> int:

@@ -113,8 +113,8 @@ def test_a_model_without_decoder_has_no_dice():
 
 def test_response_maps_are_mask_probabilities():
     images = np.array([[[0.0, 100.0]]], dtype=np.float32)
-    assert response_maps(Bright(), images).tolist() == [[[0.5, 1.0]]]
-    assert response_maps(build_model("resnet34", 0), np.zeros((1, 32, 32), np.float32)) is None
+    assert response_maps(Bright(), torch.as_tensor(images).unsqueeze(1)).tolist() == [[[0.5, 1.0]]]
+    assert response_maps(build_model("resnet34", 0), torch.zeros(1, 1, 32, 32)) is None
 
 
 def test_plateau_is_where_the_loss_stops_falling():

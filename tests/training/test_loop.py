@@ -16,8 +16,9 @@ from ubc_lib.study import ROOT
 from ubc_lib.system.errors import InputError
 from ubc_lib.training.checkpoint import Checkpoint
 from ubc_lib.training.device import cpu_threads
+from ubc_lib.training.examples import Examples
 from ubc_lib.training.fast.layers import use_cpu_layers
-from ubc_lib.training.loop import Examples, batches, epoch_order, fit
+from ubc_lib.training.loop import batches, epoch_order, fit, learning_rates
 
 
 def examples(count: int, size: int = 32, kind: torch.dtype = torch.float32) -> Examples:
@@ -109,6 +110,36 @@ def test_rate_falls_by_a_tenth_every_five_epochs():
     done = fit(build_model("resnet34", 0), examples(2), examples(2), study, seed=0)
     rates = [row["learning_rate"] for row in done.history]
     assert rates == pytest.approx([2e-5] * 5 + [1.8e-5] * 5 + [1.62e-5])
+
+
+def test_rate_falls_by_steps_where_it_is_said_so():
+    study = tiny_study(decay_by="steps", decay_every=3, decay=0.5, learning_rate=0.8)
+    assert learning_rates(study, epoch=1, steps=4) == [0.8, 0.8, 0.8, 0.4]
+    assert learning_rates(study, epoch=2, steps=4) == [0.4, 0.4, 0.2, 0.2]
+    by_epochs = study.model_copy(update={"decay_by": "epochs"})
+    assert learning_rates(by_epochs, epoch=4, steps=4) == [0.4] * 4
+
+
+@pytest.mark.parametrize(("epochs", "moves"), [(2, False), (3, True)])
+def test_epochs_of_the_mask_alone_leave_the_classifier_as_it_was(epochs, moves):
+    study = tiny_study(epochs=epochs, mask_first=2, evaluate_every=epochs)
+    model = build_model("ubc_resnet34", 0)
+    before = model.classification_head.state_dict()["3.weight"].clone()
+    encoder = model.encoder.conv1.weight.detach().clone()
+    fit(model, examples(4), examples(2), study, seed=0)
+    assert torch.equal(before, model.classification_head.state_dict()["3.weight"]) is not moves
+    assert not torch.equal(encoder, model.encoder.conv1.weight)
+
+
+def test_augmented_images_are_what_is_trained_on_and_the_given_ones_stay():
+    train = examples(4)
+    before = train.images.clone()
+    plain, turned = (
+        fit(build_model("resnet34", 0), train, train, tiny_study(augmentation=kind), 0).history
+        for kind in ("none", "flips")
+    )
+    assert plain[0]["loss"] != turned[0]["loss"]
+    assert torch.equal(before, train.images)
 
 
 def test_test_images_are_evaluated_at_the_interval_and_at_the_end():
@@ -244,9 +275,10 @@ def test_without_the_folder_that_is_there_for_speed_training_gives_the_same_loss
     script = (
         "import sys, torch; from ubc_lib.models import build_model; "
         "from ubc_lib.training import loop; from ubc_lib.study import Study; "
+        "from ubc_lib.training.examples import Examples; "
         "study = Study.model_validate_json(sys.argv[1]); torch.set_num_threads(1); "
         "images = torch.randn(16, 1, 64, 64, generator=torch.Generator().manual_seed(0)); "
-        "data = loop.Examples(images, images > 1, torch.arange(16) % 2); "
+        "data = Examples(images, images > 1, torch.arange(16) % 2); "
         "done = loop.fit(build_model('ubc_resnet34', 0), data, data, study, 3); "
         "print(loop.fast is None, done.history[0]['loss'])"
     )

@@ -23,8 +23,7 @@ from ubc_lib.models import network_class
 from ubc_lib.results.runs import has_runs, load_runs
 from ubc_lib.study import Study
 from ubc_lib.system.errors import InputError
-from ubc_lib.training.evaluation import response_maps
-from ubc_lib.training.weights import load_weights
+from ubc_lib.training.weights import load_weights, response_of
 
 
 class LiveExplorer(VBox):
@@ -82,7 +81,7 @@ class LiveExplorer(VBox):
         network = self.networks[model] if draws and is_kept else None
         layers = [slice_layer(self.slices, row)]
         if network:
-            (response,) = response_maps(network, self.slices.images[[row]])
+            (response,) = response_of(self.study, model, network, self.slices, [row])
             layers.append(response_layer(response, self.opacity.value))
         if self.lesion.value:
             layers.append(lesion_layer(self.slices.masks[row]))

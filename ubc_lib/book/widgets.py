@@ -38,7 +38,7 @@ from ubc_lib.figures.curves import training_curves
 from ubc_lib.figures.slices import confident_answers
 from ubc_lib.study import Study
 from ubc_lib.system.errors import InputError
-from ubc_lib.training.evaluation import response_maps
+from ubc_lib.training.weights import response_of
 
 SHOWN = "384px"  # width on the page where there is room
 SHOWN_CURVES = "540px"
@@ -166,7 +166,8 @@ def answer_explorer(
     for model in there:
         answers = confident_answers(slices, predictions[predictions["model"] == model], n)
         network = networks.get(model)
-        drawn = None if network is None else response_maps(network, slices.images[answers["row"]])
+        rows = answers["row"].to_numpy()
+        drawn = network and response_of(study, model, network, slices, rows)
         galleries.append(HTML(answer_gallery(slices, answers, drawn)))
     names = [study.labels[model] for model in there]
     choice = Dropdown(options=names, description="model", layout={"width": "auto"})

@@ -58,3 +58,32 @@ def draw_subset(
         shuffled["turn"] = shuffled.groupby("patient").cumcount()
         subset.extend(shuffled.sort_values(["turn", "place"])["row"].iloc[:images_per_class])
     return np.sort(np.array(subset))
+
+
+def of_another_patient(table: pd.DataFrame, rows: np.ndarray, seed: int) -> np.ndarray:
+    """For each of the given rows one of them that shows another patient; each is given once.
+
+    Raises InputError where more than half of the rows show one patient.
+    """
+    patients = table["patient"].iloc[rows]
+    counts = patients.value_counts()
+    if 2 * counts.iloc[0] > len(rows):
+        raise InputError(f"More than half of the training images show patient {counts.index[0]}.")
+    drawn = generator(seed, "masks").permutation(np.sort(counts.index))
+    order = np.argsort(
+        patients.map({one: place for place, one in enumerate(drawn)}).to_numpy(), kind="stable"
+    )
+    others = np.empty_like(rows)
+    others[order] = rows[np.roll(order, counts.iloc[0])]
+    return others
+
+
+def boxes(masks: np.ndarray) -> np.ndarray:
+    """The bounding box of each mask, bool (n, H, W)."""
+    inside = np.ones_like(masks)
+    for axis in (1, 2):
+        along = masks.any(axis=3 - axis, keepdims=True)
+        begun = np.logical_or.accumulate(along, axis)
+        not_over = np.flip(np.logical_or.accumulate(np.flip(along, axis), axis), axis)
+        inside &= begun & not_over
+    return inside

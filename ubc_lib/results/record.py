@@ -18,8 +18,8 @@ from ubc_lib.system.errors import InputError, unknown_name
 from ubc_lib.system.files import atomic_path
 
 # Of the records that are written now. 1: without diverged_epoch, signed sorted. 2: without network,
-# and with "thread(s)" in the name of a CPU.
-FORMAT = 3
+# and with "thread(s)" in the name of a CPU. 3: without answers.
+FORMAT = 4
 CHECKSUM = ', "checksum": '  # ends the text of a record, which it signs
 # Settings that say which runs there are, where they run, or what people should know of them; the
 # others decide what a run computes.
@@ -110,6 +110,14 @@ class _Predictions(_Columns):
     dice: Numbers
 
 
+class _Answers(_Columns):
+    """What each of the last evaluations said of every test slice: a row per evaluation."""
+
+    epoch: list[int]
+    probability: list[Numbers]
+    dice: list[Numbers]
+
+
 class Record(_Part):
     """The parts of a record that tables and checks are made from; there may be others."""
 
@@ -122,6 +130,7 @@ class Record(_Part):
     evaluations: _Evaluations
     history: _History
     predictions: _Predictions
+    answers: _Answers | None = None
 
 
 def run_name(model: str, images_per_class: int, seed: int) -> str:

@@ -101,14 +101,13 @@ def _answer(model: nn.Module, images: Tensor, masks: Tensor) -> tuple[Tensor, Te
 
 
 @torch.inference_mode()
-def response_maps(model: nn.Module, images: np.ndarray) -> np.ndarray | None:
+def response_maps(model: nn.Module, images: Tensor) -> np.ndarray | None:
     """Mask probabilities before thresholding, float32 (n, H, W); None for a model without decoder.
 
-    images: float32 (n, H, W), normalised as in training.
+    images: float32 (n, channels, H, W), as in training.
     """
     model.eval()
-    device = next(model.parameters()).device
-    images = torch.as_tensor(images, device=device).unsqueeze(1)
+    images = images.to(next(model.parameters()).device)
     outputs = [model(batch).mask_logits for batch in images.split(_batch_size(images))]
     if outputs[0] is None:
         return None

@@ -3,46 +3,24 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ubc_lib.data.slices import Slices
-from ubc_lib.losses import joint_loss
+from ubc_lib.losses import NO_LABEL, joint_loss
 from ubc_lib.study import Study
 from ubc_lib.system.seeds import generator
 from ubc_lib.system.signals import stop, stop_asked
 from ubc_lib.training.checkpoint import Checkpoint, Progress
 from ubc_lib.training.device import autocast, choose_precision
 from ubc_lib.training.evaluation import predict
+from ubc_lib.training.examples import Examples, augmented
 
 try:
     from ubc_lib.training import fast
 except ImportError:  # a guest: without it all is the same but for rounding, and slower
     fast = None
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Slices on the device: images float (n, 1, H, W), masks bool, the same shape, target (n,)."""
-
-    images: Tensor
-    masks: Tensor
-    target: Tensor
-
-    @classmethod
-    def of(cls, slices: Slices, rows: np.ndarray, device: torch.device) -> "Examples":
-        """The given rows of the slice table."""
-        return cls(
-            torch.as_tensor(slices.images[rows], device=device).unsqueeze(1),
-            torch.as_tensor(slices.masks[rows], device=device).unsqueeze(1),
-            torch.as_tensor(slices.table["target"].to_numpy()[rows], device=device),
-        )
-
-    def __len__(self) -> int:
-        return len(self.target)
 
 
 def fit(
@@ -57,9 +35,10 @@ def fit(
 ) -> Progress:
     """Train `model` in place by the paper's protocol: Adam with a rate that falls in steps.
 
-    The order of images depends on `seed` and the epoch alone. With a `checkpoint`, training goes on
-    from it exactly as if it had not stopped. `on_epoch` is told how many images have been trained
-    since it was last called. Training ends early where the loss is no longer a finite number.
+    The order of images, and how they are augmented, depends on `seed` and the epoch alone. With a
+    `checkpoint`, training goes on from it exactly as if it had not stopped. `on_epoch` is told how
+    many images have been trained since it was last called. Training ends early where the loss is no
+    longer a finite number.
     Unless the study's layers are torch's, `ubc_lib.training.fast` makes it faster.
     Raises InputError after SIGTERM, once a checkpoint is written.
     """
@@ -71,7 +50,10 @@ def fit(
         guest.speed_up(model)
     optimizer = _adam(model, study.learning_rate)
     done = checkpoint.resume(model, optimizer) if checkpoint else Progress()
-    step = _training_step(model, optimizer, train, study, precision)
+    # A CUDA graph reads what lies in the same memory in every epoch.
+    seen = Examples(train.images.clone(), train.masks.clone(), train.target)
+    alpha = torch.tensor(study.alpha, device=device)
+    step = _training_step(model, optimizer, seen, alpha, study.dice, precision)
     if device.type == "cuda":
         torch.backends.cudnn.deterministic = True  # the same seed gives the same bits
         step = guest.StepGraphs(step, model, optimizer) if guest else step
@@ -79,11 +61,16 @@ def fit(
     while not done.is_finished(study):
         started = time.monotonic()
         epoch = len(done.history) + 1
-        rate = study.learning_rate * study.decay ** ((epoch - 1) // study.decay_every)
-        set_rate(optimizer, rate)
+        if study.augmentation != "none":
+            turned = augmented(train, study.augmentation, seed, epoch)
+            seen.images.copy_(turned.images)
+            seen.masks.copy_(turned.masks)
+        alpha.fill_(0.0 if epoch <= study.mask_first else study.alpha)
+        parts = batches(epoch_order(train, seed, epoch), study.batch_size)
+        rates = learning_rates(study, epoch, len(parts))
         model.train()
-        row = {"epoch": epoch, "learning_rate": rate}
-        row |= _train_epoch(step, batches(epoch_order(train, seed, epoch), study.batch_size))
+        row = {"epoch": epoch, "learning_rate": rates[0]}
+        row |= _train_epoch(step, parts, partial(set_rate, optimizer), rates)
         evaluated = epoch % study.evaluate_every == 0 or epoch == study.epochs
         if evaluated and math.isfinite(row["loss"]):
             done.predictions[epoch] = predict(
@@ -97,6 +84,13 @@ def fit(
         if leaving:
             stop(epoch)
     return done
+
+
+def learning_rates(study: Study, epoch: int, steps: int) -> list[float]:
+    """The rate of each step of an epoch: it falls every so many epochs, or steps."""
+    before = (epoch - 1) * steps
+    done = [epoch - 1] * steps if study.decay_by == "epochs" else range(before, before + steps)
+    return [study.learning_rate * study.decay ** (one // study.decay_every) for one in done]
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -137,37 +131,53 @@ def _training_step(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     train: Examples,
-    study: Study,
+    alpha: Tensor,
+    dice: str,
     precision: str,
 ) -> Callable[[Tensor], Tensor]:
-    """A function that trains on the given rows and returns their `_train_epoch` sums, (4,)."""
+    """A function that trains on the given rows and returns their `_train_epoch` sums, (5,)."""
 
     def step(rows: Tensor) -> Tensor:
         target = train.target[rows]
         with autocast(rows.device, precision):
             output = model(train.images[rows])
-        loss, classification, dice = joint_loss(output, target, train.masks[rows], study.alpha)
+        losses = joint_loss(output, target, train.masks[rows], alpha, dice)
         optimizer.zero_grad()
-        loss.backward()
+        losses[0].backward()
         optimizer.step()
         with torch.no_grad():
-            share_right = (output.logits.argmax(dim=1) == target).float().mean()
+            loss, classification, drawing = losses
+            labelled = (target != NO_LABEL).sum()
+            right = (output.logits.argmax(dim=1) == target).sum()
             no_dice = torch.full_like(loss, math.nan)
-            values = [loss, classification, no_dice if dice is None else dice, share_right]
-            return len(rows) * torch.stack([value.float() for value in values])
+            drawing = no_dice if drawing is None else drawing
+            of_images = [len(rows) * loss, len(rows) * drawing]
+            of_labels = [labelled * classification, right, labelled]
+            return torch.stack([value.float() for value in (*of_images, *of_labels)])
 
     return step
 
 
-def _train_epoch(step: Callable[[Tensor], Tensor], parts: list[Tensor]) -> dict:
-    """One pass over the training images; means per image of the losses and the accuracy."""
-    sums = torch.zeros(4, device=parts[0].device)
-    for rows in parts:
+def _train_epoch(
+    step: Callable[[Tensor], Tensor],
+    parts: list[Tensor],
+    set_step_rate: Callable[[float], None],
+    rates: list[float],
+) -> dict:
+    """One pass over the training images; means of the losses and the accuracy.
+
+    Per image, or per image with a label.
+    """
+    sums = torch.zeros(5, device=parts[0].device)
+    for place, rows in enumerate(parts):
+        if place == 0 or rates[place] != rates[place - 1]:
+            set_step_rate(rates[place])
         sums += step(rows)
-    loss, classification, dice, accuracy = (sums / sum(map(len, parts))).tolist()
+    loss, drawing, classification, right, labelled = sums.tolist()
+    images = sum(map(len, parts))
     return {
-        "loss": loss,
-        "cross_entropy": classification,
-        "soft_dice_loss": dice,
-        "accuracy": accuracy,
+        "loss": loss / images,
+        "cross_entropy": classification / labelled,
+        "soft_dice_loss": drawing / images,
+        "accuracy": right / labelled,
     }

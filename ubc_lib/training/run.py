@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from ubc_lib.data.slices import Slices, load_slices
-from ubc_lib.data.split import draw_split, draw_subset
-from ubc_lib.models import build_model, parameter_count
-from ubc_lib.results.plateau import reported_epochs
+from ubc_lib.data.split import draw_split
+from ubc_lib.models import build_model, check_networks, options, parameter_count
+from ubc_lib.results.plateau import EVALUATIONS_AVERAGED, reported_epochs
 from ubc_lib.results.record import (
     check_record,
     computing_settings,
@@ -34,9 +34,11 @@ from ubc_lib.training.device import (
     cpu_threads,
     device_errors_named,
 )
-from ubc_lib.training.loop import Examples, fit
+from ubc_lib.training.examples import Examples, training_examples, training_rows
+from ubc_lib.training.loop import fit
 from ubc_lib.training.provenance import provenance
-from ubc_lib.training.weights import save_weights, weights_path
+from ubc_lib.training.two_step import with_drawn_masks
+from ubc_lib.training.weights import load_encoder, save_weights, weights_path
 
 
 def train_across_sizes(study: Study, model: str, seed: int) -> Runs:
@@ -46,6 +48,7 @@ def train_across_sizes(study: Study, model: str, seed: int) -> Runs:
     ends it after a checkpoint; where a GPU fails the other sizes are still tried. Both raise
     InputError in the end.
     """
+    check_networks(study)
     slices = load_slices(study)
     sizes, epochs = study.sizes_of(seed), study.of(model).epochs
     total = sum(2 * size * epochs for size in sizes)
@@ -102,16 +105,23 @@ def _train(study, slices, model, images_per_class, seed, checkpoint, on_epoch):
     device = choose_device(study.device)
     seeds = study.drawn_by(seed)
     split = draw_split(slices.table, study, seed)
-    subset = draw_subset(slices.table, split.train, images_per_class, seeds["subset"])
+    rows = training_rows(slices, split, study, images_per_class, seeds["subset"])
+    subset = rows[: 2 * images_per_class]
     start = torch_seed(seeds["initialisation"], "initialisation")
-    network = build_model(settings["network"], start)
+    network = build_model(settings["network"], start, **options(study, model))
+    if study.encoder_weights:
+        load_encoder(network, study.encoder_weights)
     name = run_name(model, images_per_class, seed)
     wanted = [settings, slices.fingerprint, name, device.type, study.layers]
     wanted = json.dumps(wanted, sort_keys=True)
+    drawn, masks = {}, slices.masks[rows]
+    if study.two_step:
+        slices, found = with_drawn_masks(slices, rows, split.test, study, seeds["initialisation"])
+        study, drawn = study.model_copy(update={"image": "masked"}), {"two_step": found}
     done = fit(
         network,
-        Examples.of(slices, subset, device),
-        Examples.of(slices, split.test, device),
+        training_examples(slices, rows, len(subset), study, seeds["subset"], device),
+        Examples.of(slices, split.test, device, study),
         study,
         seeds["initialisation"],
         checkpoint=Checkpoint(checkpoint, hashlib.sha256(wanted.encode()).hexdigest()),
@@ -119,6 +129,12 @@ def _train(study, slices, model, images_per_class, seed, checkpoint, on_epoch):
     )
     test = slices.table.iloc[split.test]
     result, evaluations, predictions = _evaluate(done, study, test)
+    last = list(done.predictions.items())[-EVALUATIONS_AVERAGED:]
+    answers = {
+        "epoch": [epoch for epoch, _ in last],
+        "probability": [one.probability.tolist() for _, one in last],
+        "dice": [[*map(_plain, one.dice_per_image().tolist())] for _, one in last],
+    }
     record = {
         "run": {
             "study": study.name,
@@ -130,16 +146,18 @@ def _train(study, slices, model, images_per_class, seed, checkpoint, on_epoch):
         "seeds": seeds,
         "fingerprint": slices.fingerprint,
         "provenance": provenance(device, choose_precision(study.precision, device)),
-        "training_rows": subset.tolist(),
+        "training_rows": rows.tolist(),
         "result": {
             **result,
             "parameters": parameter_count(network),
             "train_labels": images_per_class,
-            "train_mask_pixels": int(slices.masks[subset].sum()) if network.draws_masks else 0,
+            "train_mask_pixels": int(masks.sum()) if network.draws_masks or study.two_step else 0,
         },
         "evaluations": evaluations,
         "history": _columns(pd.DataFrame(done.history)),
         "predictions": predictions,
+        "answers": answers,
+        **drawn,
     }
     return record, network
 

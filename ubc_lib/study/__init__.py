@@ -2,23 +2,16 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveInt,
-    ValidationError,
-    field_serializer,
-    model_validator,
-)
+from pydantic import Field, PositiveInt, ValidationError, field_serializer, model_validator
 
+from ubc_lib.study.protocol import Model, Name, Protocol
 from ubc_lib.system.errors import InputError, unknown_name
 from ubc_lib.system.settings import derived_name, explain, parse_settings, read_yaml
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 STUDIES = ROOT / "studies"
 SYNTHETIC = "phantom"  # the cohort that is made, not read
 # The networks of the paper, as it prints their names.
@@ -26,49 +19,11 @@ PAPER_LABELS = {"resnet34": "ResNet34", "ubc_resnet34": "UBC-ResNet34"}
 LARGEST_SEED = 2**32 - 1
 
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 
 
 def data_folder() -> Path:
     """Where cohorts, runs and results live: `data/`, or wherever UBC_DATA points."""
     return Path(os.environ.get("UBC_DATA", ROOT / "data"))
-
-
-class Protocol(BaseModel):
-    """How a model is trained: a study sets it for all its models, an entry of `models` for one."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    epochs: PositiveInt = 200
-    batch_size: Annotated[int, Field(ge=2)] = 50
-    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-5
-    decay: Annotated[float, Field(gt=0, le=1)] = 0.9
-    decay_every: PositiveInt = 5
-    alpha: Annotated[float, Field(ge=0, le=1)] = 0.5
-
-    evaluate_every: PositiveInt = 5
-    plateau_window: PositiveInt = 10
-    plateau_tolerance: Annotated[float, Field(gt=0, lt=1)] = 0.01
-    stop_at_plateau: bool = False
-
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-
-
-class Model(Protocol):
-    """An entry of `models`: a network, with what of the protocol is its own (the fields set).
-
-    network: a name of `ubc_lib.models.NETWORKS`, the entry's own where none is given. label: what
-    readers see. against: the model that it is compared with, where that is not the baseline.
-    """
-
-    network: Name
-    label: Annotated[str, Field(min_length=1, max_length=40)]
-    against: str | None = None
-
-    @property
-    def own(self) -> dict[str, Any]:
-        """What of the protocol is this model's own."""
-        return self.model_dump(include=Protocol.model_fields.keys() & self.model_fields_set)
 
 
 class Pair(NamedTuple):
@@ -167,6 +122,10 @@ class Study(Protocol):
             raise ValueError("more_seeds need more_seeds_at, the images_per_class to train them on")
         if "dummy" in self.models:
             raise ValueError("dummy is the name of the classifier that guesses; rename the model")
+        sizes = min(self.images_per_class), max(self.images_per_class)
+        for name in self.models:
+            if problem := self.of(name).contradiction(*sizes, largest):
+                raise ValueError(f"{problem} (model {name})")
         for name, other in [("baseline", self.baseline), *self.pairs]:
             if other not in self.models:
                 raise ValueError(f"{name} is compared with {other!r}, none of the models")
