@@ -28,7 +28,7 @@ def read_brats(root: str | Path) -> pd.DataFrame:
 
 
 def _read_tree(root: Path) -> pd.DataFrame:
-    mapping = _name_mapping(root)
+    mapping = name_mapping(root)
     rows = []
     for parent in _grade_folders(root) or [root]:
         for folder in _patient_folders(parent):
@@ -36,8 +36,8 @@ def _read_tree(root: Path) -> pd.DataFrame:
             rows.append(
                 {
                     "patient": folder.name,
-                    "label": _mapped_grade(folder, known) if parent == root else parent.name,
-                    "site": _site(folder.name, known),
+                    "label": mapped_grade(folder, known) if parent == root else parent.name,
+                    "site": site_of(folder.name, known),
                     "image": _file(folder, "flair", "FLAIR"),
                     "mask": _file(folder, "seg", "mask"),
                     "channel": None,
@@ -103,7 +103,7 @@ def _file(folder: Path, kind: str, what: str) -> Path:
     return found[0]
 
 
-def _name_mapping(root: Path) -> dict[str, dict]:
+def name_mapping(root: Path) -> dict[str, dict]:
     """Rows of name_mapping.csv by every patient name that occurs in them."""
     path = root / "name_mapping.csv"
     if not path.is_file():
@@ -122,7 +122,8 @@ def _name_mapping(root: Path) -> dict[str, dict]:
     return by_name
 
 
-def _mapped_grade(folder: Path, known: dict) -> str:
+def mapped_grade(folder: Path, known: dict) -> str:
+    """The grade of a patient's row of `name_mapping`; InputError without one."""
     grade = known.get("Grade")
     if grade not in GRADES:
         raise InputError(
@@ -132,7 +133,7 @@ def _mapped_grade(folder: Path, known: dict) -> str:
     return grade
 
 
-def _site(patient: str, known: dict) -> str | None:
+def site_of(patient: str, known: dict) -> str | None:
     """The contributing site: a Site column, or the middle of a 2017-2019 name (BraTS19_CBICA_…)."""
     if known.get("Site"):
         return known["Site"]

@@ -9,6 +9,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +17,7 @@ import pandas as pd
 from ubc_lib.data.brats import read_brats
 from ubc_lib.data.gate import check_positive_label
 from ubc_lib.data.manifest import read_manifest
+from ubc_lib.data.public import read_brats2020_slices, read_bus_bra
 from ubc_lib.data.volumes import BRATS_LABELS
 from ubc_lib.phantom.cohort import write_phantom
 from ubc_lib.study import SYNTHETIC, Study, data_folder
@@ -54,6 +56,14 @@ READERS = {
         BRATS_LABELS,
         heads=True,
     ),
+    "brats2020_slices": Reader(
+        lambda study: read_brats2020_slices(study.cohort_root),
+        "the folder of the HDF5 export of BraTS 2020",
+        "BraTS patients",
+    ),
+    "bus_bra": Reader(
+        lambda study: read_bus_bra(study.cohort_root), "the folder of BUS-BRA", "BUS-BRA patients"
+    ),
     "manifest": Reader(
         lambda study: read_manifest(study.cohort_root, study.outside_paths),
         "a manifest (CSV)",
@@ -75,6 +85,13 @@ def read_cohort(study: Study) -> pd.DataFrame:
     if reader.root and study.cohort_root is None:
         raise InputError(f"Study {study.name} needs COHORT_ROOT: {reader.root}.")
     table = reader.read(study)
+    if study.sites:
+        known = table["site"].fillna("")
+        kept = [any(fnmatchcase(site, wanted) for wanted in study.sites) for site in known]
+        if not any(kept):
+            sites = sorted(known.unique())
+            raise InputError(f"sites is {list(study.sites)}, but the cohort's are {sites}.")
+        table = table[kept].reset_index(drop=True)
     check_positive_label(table, study)
     return table
 

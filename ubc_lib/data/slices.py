@@ -29,9 +29,14 @@ FINGERPRINTED = ["patient", "label", "target", "site", "slice_index", "lesion_ar
 # The settings that the arrays depend on; the others may change without reading volumes again.
 DATA_SETTINGS = (
     "cohort",
+    "sites",
+    "smallest_lesion_mm2",
     "patients_per_class",
     "positive_label",
     "slices_per_patient",
+    "phantom",
+    "phantom_amplitude",
+    "phantom_count",
     "phantom_seed",
     "site_confounding",
     "view",
@@ -137,12 +142,13 @@ def patient_slices(rows: pd.DataFrame, study: Study, reader: Reader | None = Non
     if study.volumes == "boxes" and reader.heads:
         check_box(volumes[0], patient)
     volumes = [_prepare(volume, patient, study) for volume in volumes]
-    candidates = [
+    areas = [
         (float(area * np.prod(volume.pixel_mm)), number, index)
         for number, volume in enumerate(volumes)
         for index, area in enumerate(volume.mask.sum(axis=(1, 2)))
         if area
     ]
+    candidates = [one for one in areas if one[0] >= study.smallest_lesion_mm2]
     if len(candidates) < study.slices_per_patient:
         return None
     largest = sorted(candidates, key=lambda one: (-one[0], one[1:]))[: study.slices_per_patient]
@@ -256,8 +262,11 @@ def _read(study: Study, path: Path) -> Slices:
             left_out, fingerprint = tuple(map(str, stored["left_out"])), str(stored["fingerprint"])
     except (OSError, ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is damaged ({error}). Delete it; it is made anew.") from error
-    if settings != _settings(study):
-        old, new = json.loads(settings), json.loads(_settings(study))
+    old, new = json.loads(settings), json.loads(_settings(study))
+    # A setting that is younger than a file had its default's meaning then.
+    younger = {key: Study.model_fields[key].default for key in new if key not in old}
+    old |= json.loads(json.dumps(younger))
+    if old != new:
         changed = "; ".join(
             f"{key}: {old[key]} -> {new[key]}" for key in new if old[key] != new[key]
         )

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import nibabel as nib
 import numpy as np
 from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
@@ -19,6 +20,7 @@ LARGEST_PICTURE = 2**26  # pixels; below what Pillow warns of
 LARGEST_OFFSET = 2**24
 DEFLATE_RATIO = 1032  # no gzip file holds more bytes for each of its own
 CHANNELS = ("red", "green", "blue")
+EXPORTED = ("FLAIR", "T1", "T1ce", "T2")  # channels of the HDF5 export of BraTS 2020
 LOSSLESS = ("PNG", "TIFF", "BMP", "GIF")
 
 
@@ -78,6 +80,8 @@ def _read(path: Path, patient: str, channel: str | None, lossless: bool = False)
     try:
         if path.name.endswith((".nii", ".nii.gz")):
             return _read_nifti(path, patient)
+        if path.suffix == ".h5":
+            return _read_hdf5(path, patient, channel), (1.0, 1.0), None
         return _read_picture(path, patient, channel, lossless), (1.0, 1.0), None
     except InputError:
         raise
@@ -120,6 +124,29 @@ def _read_nifti(path: Path, patient: str):
     if not all(math.isfinite(size) and size > 0 for size in pixel_mm):
         raise InputError(f"Patient {patient}: {path} says that a pixel measures {pixel_mm} mm.")
     return values.transpose(2, 1, 0), pixel_mm, axes
+
+
+def _read_hdf5(path: Path, patient: str, channel: str | None) -> np.ndarray:
+    """A slice of the export of BraTS 2020: one of its images, 0 outside the brain, or the lesion.
+
+    There an image is standardised over the whole slice, so the background has its least value.
+    """
+    with h5py.File(path) as file:
+        stored = file["image" if channel else "mask"]
+        if (
+            len(stored.shape) != 3
+            or max(stored.shape) > LARGEST_SIDE
+            or stored.size > LARGEST_BYTES
+        ):
+            raise InputError(
+                f"Patient {patient}: {path} has the shape {stored.shape}, not a slice's."
+            )
+        if not channel:
+            return np.asarray(stored).any(axis=2).T[None].astype(np.float64)
+        if channel not in EXPORTED:
+            raise InputError(f"Patient {patient}: channel {channel!r} of {path} does not exist.")
+        values = np.asarray(stored[..., EXPORTED.index(channel)])
+    return np.where(values == values.min(), 0, values).T[None]
 
 
 def _read_picture(path: Path, patient: str, channel: str | None, lossless: bool) -> np.ndarray:

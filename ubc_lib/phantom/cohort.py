@@ -21,7 +21,8 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from ubc_lib.phantom.anatomy import BOX, VOLUME_SHAPE, load_atlas, make_head
-from ubc_lib.phantom.lesion import make_patient
+from ubc_lib.phantom.designed import Design, with_decoys, with_outline
+from ubc_lib.phantom.lesion import make_healthy, make_patient
 from ubc_lib.phantom.scanner import acquire, draw_scanner, draw_site
 from ubc_lib.phantom.traits import draw_traits
 from ubc_lib.study import Study
@@ -33,6 +34,7 @@ AFFINE = np.array([[-1, 0, 0, 0], [0, -1, 0, 239], [0, 0, 1, 0], [0, 0, 0, 1.0]]
 # Raised whenever the same seed gives other patients, so that two versions never share a folder.
 VERSION = 4
 UNFINISHED = ".unfinished"
+PLAIN = Design()
 
 
 @dataclass(frozen=True)
@@ -49,15 +51,19 @@ class Scan:
 def write_phantom(cohorts: Path, study: Study, workers: int | None = None) -> Path:
     """Write, or finish writing, the phantoms of a study; returns their folder, below `cohorts`.
 
-    Its name says all that they depend on: `patients_per_class`, `phantom_seed`, and
-    `site_confounding` (0, sites are independent of grade; 1, they are tied to it as in BraTS 2019).
+    Its name says all that they depend on: `patients_per_class`, `phantom_seed`, `site_confounding`
+    (0, sites are independent of grade; 1, they are tied to it as in BraTS 2019), and what they were
+    designed for.
     workers: processes; None means one per core. Bytes do not depend on it.
     Each patient appears whole or not at all, and name_mapping.csv comes last. A call that finds
     everything in place returns at once. Raises InputError where the disk has no room.
     """
     seed, confounding = study.phantom_seed, study.site_confounding
-    tied = f"-confounding{confounding}" if confounding else ""
-    folder = cohorts / f"phantom{VERSION}-{study.patients_per_class}-seed{seed}{tied}"
+    design = Design(study.phantom, study.phantom_amplitude, study.phantom_count)
+    name = f"phantom{VERSION}-{study.patients_per_class}-seed{seed}"
+    name += f"-confounding{confounding}" if confounding else ""
+    name += "" if design.kind == "plain" else "-{}{}x{}".format(*design)
+    folder = cohorts / name
     patients = [
         (grade, number, *_identifier(grade, number, seed, confounding))
         for grade in GRADES
@@ -68,7 +74,9 @@ def write_phantom(cohorts: Path, study: Study, workers: int | None = None) -> Pa
     if not missing and mapping.is_file():
         return folder
 
-    jobs = (joblib.delayed(_write_patient)(folder, *one, seed, confounding) for one in missing)
+    jobs = (
+        joblib.delayed(_write_patient)(folder, *one, seed, confounding, design) for one in missing
+    )
     run = joblib.Parallel(n_jobs=workers or os.cpu_count(), return_as="generator_unordered")
     for _ in progress_bar(run(jobs), total=len(missing), unit="patient", label="phantom"):
         pass
@@ -79,10 +87,16 @@ def write_phantom(cohorts: Path, study: Study, workers: int | None = None) -> Pa
     return folder
 
 
-def make_scan(grade: str, number: int, seed: int, site_confounding: float = 0.0) -> Scan:
+def make_scan(
+    grade: str,
+    number: int,
+    seed: int,
+    site_confounding: float = 0.0,
+    design: Design = PLAIN,
+) -> Scan:
     """Patient `number` (from 0) of a grade in the cohort of `seed`, as arrays.
 
-    A patient depends on these four alone, not on how many others are made, or where.
+    A patient depends on these five alone, not on how many others are made, or where.
     """
     atlas = load_atlas()
     # Threads change the order of sums in matrix products, hence the last bits.
@@ -90,9 +104,18 @@ def make_scan(grade: str, number: int, seed: int, site_confounding: float = 0.0)
         identifier, site = _identifier(grade, number, seed, site_confounding)
         random = np.random.default_rng(_stream(grade, number, seed, "patient"))
         scanner = draw_scanner(site, random)
-        traits = draw_traits(grade, number, seed, random)
+        tissue_signal = (scanner.grey, 1.0, scanner.fluid)
+        designing = np.random.default_rng(_stream(grade, number, seed, "design"))
+        grown = grade if design.kind == "plain" else GRADES[designing.integers(2)]
+        traits = draw_traits(grown, number, seed, random)
         head = make_head(atlas, random)
-        patient = make_patient(atlas, head, traits, (scanner.grey, 1.0, scanner.fluid), random)
+        if design.kind == "outline":
+            healthy = make_healthy(atlas, head, tissue_signal, random)
+            patient = with_outline(healthy, design, grade, designing)
+        else:
+            patient = make_patient(atlas, head, traits, tissue_signal, random)
+        if design.kind == "decoy":
+            patient = with_decoys(patient, design, grade, designing)
         flair = np.zeros(VOLUME_SHAPE, np.int16)
         flair[BOX] = acquire(patient.signal, patient.brain, scanner, random)
         labels = np.zeros(VOLUME_SHAPE, np.uint8)
@@ -101,9 +124,9 @@ def make_scan(grade: str, number: int, seed: int, site_confounding: float = 0.0)
 
 
 def _write_patient(
-    folder: Path, grade: str, number: int, seed: int, site_confounding: float
+    folder: Path, grade: str, number: int, seed: int, site_confounding: float, design: Design
 ) -> None:
-    scan = make_scan(grade, number, seed, site_confounding)
+    scan = make_scan(grade, number, seed, site_confounding, design)
     unfinished = folder / UNFINISHED / scan.identifier
     for kind, voxels in (("flair", scan.flair), ("seg", scan.labels)):
         with atomic_path(unfinished / f"{scan.identifier}_{kind}.nii.gz") as path:

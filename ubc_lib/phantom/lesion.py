@@ -1,6 +1,7 @@
 """One lesion: grown in a head, outlined and labelled as in BraTS, and its look on FLAIR."""
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -35,8 +36,7 @@ TEXTURE = 0.05
 CORE_WANDER = 4.0
 
 
-@dataclass(frozen=True)
-class Patient:
+class Patient(NamedTuple):
     """Fine grid: brain (bool, BOX_SHAPE), labels (uint8, BOX_SHAPE), signal (float32) per brain
     voxel in units of the signal of white matter."""
 
@@ -80,6 +80,18 @@ def make_patient(
     labels = np.zeros(BOX_SHAPE, np.uint8)
     labels[tissue.brain] = _label(layers)
     return Patient(tissue.brain, labels, _paint(layers, tissue, traits, tissue_signal, random))
+
+
+def make_healthy(
+    atlas: Atlas,
+    head: Head,
+    tissue_signal: tuple[float, float, float],
+    random: np.random.Generator,
+) -> Patient:
+    """A head without any lesion. tissue_signal: see `make_patient`."""
+    tissue = fill(atlas, head, np.zeros_like(head.brain), random)
+    signal = _healthy_signal(tissue, tissue_signal, random)
+    return Patient(tissue.brain, np.zeros(BOX_SHAPE, np.uint8), signal)
 
 
 def _grow(head: Head, traits: Traits, random: np.random.Generator) -> np.ndarray:
@@ -142,14 +154,21 @@ def _paint(
         + necrosis * traits.core_contrast
         + traits.heterogeneity * patchiness
     )
-    shares = (tissue.grey, tissue.white, tissue.fluid)
-    signal = sum(share * value for share, value in zip(shares, tissue_signal, strict=True))
-    grain = random.standard_normal(signal.size, dtype=np.float32)
-    signal *= 1 + TEXTURE * (fine_noise(random, 7, brain) + grain)
+    signal = _healthy_signal(tissue, tissue_signal, random)
     lesion = signal.mean() + signal.std() * brightness + 0.4 * (signal - signal.mean())
     # Raters include the faint rim: most of the change in signal lies inside the outline.
     weight = _ramp(layers.outline - 1.5 * traits.edge, traits.edge) * (1 - tissue.fluid)
     return np.maximum(signal + weight * (lesion - signal), 0)
+
+
+def _healthy_signal(
+    tissue: Tissue, tissue_signal: tuple[float, float, float], random: np.random.Generator
+) -> np.ndarray:
+    shares = (tissue.grey, tissue.white, tissue.fluid)
+    signal = sum(share * value for share, value in zip(shares, tissue_signal, strict=True))
+    grain = random.standard_normal(signal.size, dtype=np.float32)
+    signal *= 1 + TEXTURE * (fine_noise(random, 7, tissue.brain) + grain)
+    return signal
 
 
 def _seeds(head: Head, traits: Traits, random: np.random.Generator) -> np.ndarray:

@@ -55,8 +55,13 @@ class Study(Protocol):
     cohort_root: Path | None = None
     outside_paths: bool = False  # whether a manifest may name files outside its folder
     positive_label: str = "HGG"
+    sites: tuple[str, ...] = ()  # patients of these alone, all if empty; "TCIA*" names several
+    smallest_lesion_mm2: Annotated[float, Field(ge=0)] = 0.0  # on a slice that is taken
     patients_per_class: Annotated[int, Field(ge=2)] = 76
     slices_per_patient: PositiveInt = 5
+    phantom: Literal["plain", "decoy", "outline"] = "plain"
+    phantom_amplitude: Annotated[float, Field(ge=0, le=2)] = 0.0
+    phantom_count: Annotated[int, Field(ge=1, le=9)] = 1
     phantom_seed: Seed = 2024
     site_confounding: Annotated[float, Field(ge=0, le=1)] = 0.0
 
