@@ -212,3 +212,13 @@ def test_a_setting_of_the_whole_study_asks_nothing_of_networks_without_masks():
     check_networks(study)
     assert options(study, "resnet34") == {}
     assert options(study, "ubc_resnet34") == {"start": "library"}
+
+
+def test_a_label_each_has_a_channel_each_in_the_head_alone():
+    study = tiny_study(
+        models={"resnet34": {}, "parts": {"network": "ubc_resnet34", "mask": "labels"}}
+    )
+    check_networks(study)
+    model = build_model("ubc_resnet34", 0, **options(study, "parts"))
+    assert model(torch.zeros(2, 1, 64, 64)).mask_logits.shape == (2, 3, 64, 64)
+    assert parameter_count(model) == 24_431_123 + 2 * 145

@@ -23,6 +23,7 @@ from ubc_lib.system.errors import InputError, unknown_name
 
 CLASSES = 2
 DECODER_CHANNELS = (256, 128, 64, 32, 16)
+LABELS = 3  # of BraTS, see `ubc_lib.data.volumes.PARTS`
 # Settings of a model that need a network that draws masks, or one that takes them as arguments.
 OF_MASKS = {"mask", "masks_of", "masks_from", "mask_first", "dice"}
 OF_NETWORKS = {"start", "mask_gradient", "deep_supervision"}
@@ -31,7 +32,8 @@ OF_NETWORKS = {"start", "mask_gradient", "deep_supervision"}
 class Output(NamedTuple):
     """logits: (n, 2), the positive class last; mask_logits: (n, 1, H, W), None without decoder.
 
-    coarser: mask logits at smaller scales, (n, 1, h, w) each, where a network was asked for them.
+    mask_logits have a channel for each label that a network draws. coarser: mask logits at smaller
+    scales, (n, 1, h, w) each, where a network was asked for them.
     """
 
     logits: Tensor
@@ -69,19 +71,27 @@ class UbcResNet34(ResNet34):
         self,
         in_channels: int = 1,
         *,
+        mask_channels: int = 1,
         start: str = "shared",
         mask_gradient: bool = True,
         deep_supervision: bool = False,
     ) -> None:
         super().__init__(in_channels)
-        unet = smp.Unet("resnet34", encoder_weights=None, decoder_channels=DECODER_CHANNELS)
+        unet = smp.Unet(
+            "resnet34",
+            encoder_weights=None,
+            decoder_channels=DECODER_CHANNELS,
+            classes=mask_channels,
+        )
         self.decoder = unet.decoder
         self.segmentation_head = unet.segmentation_head
         self.mask_gradient = mask_gradient
         if start == "library":
             initialize_head(self.classification_head)
         coarser = DECODER_CHANNELS[:-1] if deep_supervision else ()
-        self.coarser_heads = nn.ModuleList(nn.Conv2d(n, 1, 3, padding=1) for n in coarser)
+        self.coarser_heads = nn.ModuleList(
+            nn.Conv2d(n, mask_channels, 3, padding=1) for n in coarser
+        )
 
     def forward(self, images: Tensor) -> Output:
         """images: float (n, channels, H, W), H and W multiples of 32."""
@@ -114,6 +124,8 @@ def options(study: Study, model: str) -> dict[str, Any]:
     own, plain = study.of(model), Protocol()
     asked = {name: getattr(own, name) for name in sorted(OF_NETWORKS)}
     asked = {name: value for name, value in asked.items() if value != getattr(plain, name)}
+    if own.mask == "labels":
+        asked["mask_channels"] = LABELS
     known = inspect.signature(network_class(study.models[model].network)).parameters
     asked = {name: value for name, value in asked.items() if name in known}
     return asked | ({"in_channels": 2} if own.mask_input else {})
@@ -129,6 +141,7 @@ def check_networks(study: Study) -> None:
         )
         known |= {*inspect.signature(made).parameters}
         asked = {*entry.own, *(["in_channels"] if study.of(name).mask_input else [])}
+        asked |= {"mask_channels"} if entry.own.get("mask") == "labels" else set()
         if study.of(name).two_step and made.draws_masks:
             asked.add("two_step")
             known.discard("two_step")

@@ -29,21 +29,21 @@ def one_patient(folder, label="HGG", **files) -> pd.DataFrame:
 
 def test_the_slices_with_the_largest_lesion_area_are_taken_wherever_they_lie(tmp_path):
     rows = one_patient(tmp_path / "P", seg=lesion(sizes=(8, 2, 4, 2, 6, 0)))
-    _, _, table = patient_slices(rows, tiny_study(slices_per_patient=3))
+    *_, table = patient_slices(rows, tiny_study(slices_per_patient=3))
     assert table["slice_index"].tolist() == [1, 3, 5]
     assert table["lesion_area_mm2"].tolist() == [64, 16, 36]
 
 
 def test_target_is_1_for_the_positive_label(tmp_path):
     for label, target in (("HGG", 1), ("LGG", 0)):
-        _, _, table = patient_slices(one_patient(tmp_path / label, label), tiny_study())
+        *_, table = patient_slices(one_patient(tmp_path / label, label), tiny_study())
         assert set(table["target"]) == {target}
 
 
 def test_volume_normalisation_is_a_z_score_over_the_brain(tmp_path):
     study = tiny_study(image_size=32, fit="crop", **ONE_SLICE)
     flair = brain()
-    images, _, _ = patient_slices(one_patient(tmp_path / "P", flair=flair), study)
+    images, *_ = patient_slices(one_patient(tmp_path / "P", flair=flair), study)
     inside = flair[flair != 0].astype(float)
     expected = (flair[5, 6, 4] - inside.mean()) / inside.std()
     assert images[0, 6 + 4, 5 + 4] == pytest.approx(expected, abs=1e-4)
@@ -51,13 +51,13 @@ def test_volume_normalisation_is_a_z_score_over_the_brain(tmp_path):
 
 def test_outside_the_brain_stays_zero(tmp_path):
     study = tiny_study(fit="crop", **ONE_SLICE)
-    images, _, _ = patient_slices(one_patient(tmp_path / "P"), study)
+    images, *_ = patient_slices(one_patient(tmp_path / "P"), study)
     assert (images[0, :5] == 0).all()
 
 
 def test_slice_normalisation_gives_each_slice_mean_0_and_deviation_1(tmp_path):
     study = tiny_study(fit="crop", normalisation="slice")
-    images, _, _ = patient_slices(one_patient(tmp_path / "P"), study)
+    images, *_ = patient_slices(one_patient(tmp_path / "P"), study)
     for image in images:
         inside = image[image != 0]
         assert inside.mean() == pytest.approx(0, abs=1e-3)
@@ -66,25 +66,25 @@ def test_slice_normalisation_gives_each_slice_mean_0_and_deviation_1(tmp_path):
 
 def test_no_normalisation_leaves_intensities(tmp_path):
     study = tiny_study(fit="crop", normalisation="none", **ONE_SLICE)
-    images, _, _ = patient_slices(one_patient(tmp_path / "P", flair=brain()), study)
+    images, *_ = patient_slices(one_patient(tmp_path / "P", flair=brain()), study)
     assert images[0, 6 + 4, 5 + 4] == brain()[5, 6, 4]
 
 
 def test_resizing_keeps_the_share_of_lesion(tmp_path):
-    _, masks, table = patient_slices(one_patient(tmp_path / "P"), tiny_study(image_size=96))
+    _, masks, _, table = patient_slices(one_patient(tmp_path / "P"), tiny_study(image_size=96))
     assert masks.shape == (2, 96, 96)
     assert table["lesion_fraction"].tolist() == pytest.approx([36 / 576, 64 / 576], rel=0.05)
 
 
 def test_cropping_keeps_pixels_as_they_are(tmp_path):
-    _, masks, _ = patient_slices(one_patient(tmp_path / "P"), tiny_study(fit="crop"))
+    _, masks, *_ = patient_slices(one_patient(tmp_path / "P"), tiny_study(fit="crop"))
     assert masks.sum(axis=(1, 2)).tolist() == [36, 64]
 
 
 def test_lesion_view_is_a_box_of_so_many_millimetres_around_the_lesion(tmp_path):
     seg = np.roll(lesion(), (5, -6), axis=(0, 1))
     study = tiny_study(view="lesion", box_mm=16.0, **ONE_SLICE)
-    _, masks, _ = patient_slices(one_patient(tmp_path / "P", seg=seg), study)
+    _, masks, *_ = patient_slices(one_patient(tmp_path / "P", seg=seg), study)
     assert masks.mean() == pytest.approx(64 / 16**2, rel=0.05)
     rows, columns = np.nonzero(masks[0])
     assert rows.mean() == columns.mean() == 15.5
@@ -94,14 +94,14 @@ def test_lesion_view_looks_at_the_largest_component_alone(tmp_path):
     seg = lesion()
     seg[2:4, 2:4, 4] = 2
     study = tiny_study(view="lesion", box_mm=8.0, **ONE_SLICE)
-    _, masks, _ = patient_slices(one_patient(tmp_path / "P", seg=seg), study)
+    _, masks, *_ = patient_slices(one_patient(tmp_path / "P", seg=seg), study)
     assert masks.all()
 
 
 def test_a_box_beyond_the_edge_is_filled_with_zeros(tmp_path):
     seg = np.roll(lesion(), 8, axis=0)
     study = tiny_study(view="lesion", box_mm=24.0, **ONE_SLICE, fit="crop")
-    images, _, _ = patient_slices(one_patient(tmp_path / "P", seg=seg), study)
+    images, *_ = patient_slices(one_patient(tmp_path / "P", seg=seg), study)
     assert (images[0, :, -6:] == 0).all()
 
 
@@ -259,3 +259,23 @@ def test_a_cohort_of_a_new_kind_needs_its_reader_alone(tree, monkeypatch):
     slices = load_slices(tiny_study(tree, cohort="hospital"))
     assert set(slices.table["site"]) == {"here"}
     assert len(slices.table) == 8 * 2
+
+
+def test_core_oedema_and_what_enhances_are_kept_by_themselves(tmp_path):
+    seg = lesion(label=2)
+    seg[12, 12, 4], seg[13, 12, 4], seg[12, 13, 4] = 1, 4, 3
+    study = tiny_study(fit="crop", slices_per_patient=1, images_per_class=(1,))
+    _, (mask,), (parts,), _ = patient_slices(one_patient(tmp_path / "P", seg=seg), study)
+    assert [int(part.sum()) for part in parts] == [1, 64 - 3, 2]
+    assert np.array_equal(parts.any(axis=0), mask)
+
+
+def test_parts_are_stored_and_what_was_stored_without_them_is_still_read(study):
+    made = make_slices(study)
+    assert np.array_equal(load_slices(study).parts, made.parts)
+    path = study.run_folder / "slices.npz"
+    with np.load(path) as stored:
+        older = {name: stored[name] for name in stored.files if name != "parts"}
+    np.savez(path, **older)
+    assert load_slices(study).parts is None
+    assert load_slices(study).fingerprint == made.fingerprint

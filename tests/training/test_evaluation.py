@@ -160,3 +160,18 @@ def test_the_five_evaluations_from_the_plateau_on_are_reported(plateau, expected
 
 def test_fewer_than_five_evaluations_are_all_reported():
     assert reported_epochs([5, 10], 3) == [5, 10]
+
+
+def test_of_several_labels_a_response_is_wherever_one_of_them_is():
+    logits = torch.full((1, 3, 2, 2), -5.0)
+    logits[0, 0, 0, 0] = logits[0, 2, 1, 1] = 5.0
+
+    class ThreeLabels(torch.nn.Linear):
+        def forward(self, images):
+            return Output(torch.zeros(len(images), 2), logits)
+
+    masks = torch.tensor([[[[True, True], [False, False]]]])
+    found = predict(ThreeLabels(1, 1), torch.zeros(1, 1, 2, 2), masks, torch.tensor([0]), "fp32")
+    assert found.dice() == 2 * 1 / (2 + 2)
+    drawn = response_maps(ThreeLabels(1, 1), torch.zeros(1, 1, 2, 2))
+    assert (drawn > 0.5).tolist() == [[[True, False], [False, True]]]

@@ -101,3 +101,19 @@ def test_image_and_mask_are_turned_alike_and_anew_in_every_epoch(kind):
     assert not torch.equal(one.images, other.images)
     assert not torch.equal(one.images, examples.images)
     assert torch.equal(one.target, examples.target)
+
+
+def test_labels_of_a_mask_have_a_channel_each_and_tests_keep_their_union(study):
+    slices = load_slices(study)
+    rows = np.arange(4)
+    asked = study.model_copy(update={"mask": "labels"})
+    found = training_examples(slices, rows, 4, asked, 0, CPU)
+    assert found.masks.shape == (4, 3, 32, 32)
+    assert torch.equal(found.masks.any(dim=1), torch.as_tensor(slices.masks[rows]))
+    assert [bool(channel.any()) for channel in found.masks[0]] == [False, True, False]
+    assert Examples.of(slices, rows, CPU, asked).masks.shape == (4, 1, 32, 32)
+
+
+def test_labels_that_a_cohort_does_not_have_are_refused():
+    with pytest.raises(InputError, match="mask=labels needs the labels of BraTS"):
+        trained_on(mask="labels")

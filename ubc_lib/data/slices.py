@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import math
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from scipy import ndimage
 
 from ubc_lib.data.gate import check_box, check_enough_patients
 from ubc_lib.data.readers import Reader, cohort_state, read_cohort, reader_of
-from ubc_lib.data.volumes import LARGEST_SIDE, Volume, read_volume
+from ubc_lib.data.volumes import LARGEST_SIDE, PARTS, Volume, read_volume
 from ubc_lib.study import Study
 from ubc_lib.system.errors import InputError
 from ubc_lib.system.files import atomic_path, locked
@@ -53,11 +54,13 @@ class Slices:
 
     images: float32 (n, image_size, image_size), normalised, 0 outside the brain.
     masks: bool, the same shape, True in any lesion label.
+    parts: bool (n, 3, image_size, image_size), core, oedema and what enhances by themselves; None
+    where masks have no labels of BraTS.
     table: one row per slice, in the same order: patient, label, target (1 for the positive
     label), site, slice_index (0-based, in the volume), lesion_area_mm2, lesion_fraction (of the
     pixels of `masks`).
     left_out: patients with fewer lesion slices than a study needs.
-    fingerprint: SHA-256 of all of this.
+    fingerprint: SHA-256 of images, masks and most of the table.
     """
 
     images: np.ndarray
@@ -65,6 +68,7 @@ class Slices:
     table: pd.DataFrame
     left_out: tuple[str, ...]
     fingerprint: str
+    parts: np.ndarray | None = None
 
 
 def load_slices(study: Study) -> Slices:
@@ -114,7 +118,7 @@ def make_slices(study: Study) -> Slices:
             f"No patient of {study.name} has {study.slices_per_patient} slices with lesion. "
             "Lower slices_per_patient."
         )
-    images, masks, tables = zip(*made, strict=True)
+    images, masks, parts, tables = zip(*made, strict=True)
     images = np.concatenate(images).astype(np.float16).astype(np.float32)
     if not np.isfinite(images).all():
         raise InputError(
@@ -124,11 +128,15 @@ def make_slices(study: Study) -> Slices:
     masks = np.concatenate(masks)
     table = pd.concat(tables, ignore_index=True)
     check_enough_patients(table, study, left_out)
-    return Slices(images, masks, table, left_out, fingerprint(images, masks, table))
+    parts = None if parts[0] is None else np.concatenate(parts)
+    return Slices(images, masks, table, left_out, fingerprint(images, masks, table), parts)
 
 
 def patient_slices(rows: pd.DataFrame, study: Study, reader: Reader | None = None):
-    """Images, masks and table rows of one patient, by slice index; None with too few slices."""
+    """Images, masks, their parts and table rows of one patient, by slice index.
+
+    None with too few slices.
+    """
     patient, reader = rows["patient"].iloc[0], reader or reader_of(study)
     volumes = [
         read_volume(row.image, row.mask, patient, row.channel, reader.mask_labels)
@@ -154,9 +162,12 @@ def patient_slices(rows: pd.DataFrame, study: Study, reader: Reader | None = Non
     largest = sorted(candidates, key=lambda one: (-one[0], one[1:]))[: study.slices_per_patient]
     largest.sort(key=lambda one: one[1:])
     images = np.stack([_fit(volumes[v].image[k], study) for _, v, k in largest])
-    masks = np.stack(
-        [_fit(volumes[v].mask[k].astype(np.float32), study) >= 0.5 for _, v, k in largest]
-    )
+    masks = np.stack([_fit_mask(volumes[v].mask[k], study) for _, v, k in largest])
+    parts = None
+    if volumes[0].parts is not None:
+        parts = np.stack(
+            [[_fit_mask(part[k], study) for part in volumes[v].parts] for _, v, k in largest]
+        )
     label = rows["label"].iloc[0]
     table = pd.DataFrame(
         {
@@ -169,12 +180,12 @@ def patient_slices(rows: pd.DataFrame, study: Study, reader: Reader | None = Non
             "lesion_fraction": masks.mean(axis=(1, 2)),
         }
     )
-    return images, masks, table
+    return images, masks, parts, table
 
 
 def _prepare(volume: Volume, patient: str, study: Study) -> Volume:
     """Normalise and, for the lesion view, cut the box; both on the full-resolution volume."""
-    image, mask = volume.image, volume.mask
+    image, mask, parts = volume.image, volume.mask, volume.parts
     if study.normalisation != "none":
         axes = (1, 2) if study.normalisation == "slice" else None
         brain = image != 0
@@ -187,7 +198,8 @@ def _prepare(volume: Volume, patient: str, study: Study) -> Volume:
     if study.view == "lesion":
         for axis, start, length in _lesion_box(volume, study.box_mm):
             image, mask = (_window(array, axis, start, length) for array in (image, mask))
-    return Volume(image.astype(np.float32), mask, volume.pixel_mm)
+            parts = None if parts is None else _window(parts, axis + 1, start, length)
+    return Volume(image.astype(np.float32), mask, volume.pixel_mm, parts)
 
 
 def _lesion_box(volume: Volume, box_mm: float) -> list[tuple[int, int, int]]:
@@ -219,6 +231,10 @@ def _fit(plane: np.ndarray, study: Study) -> np.ndarray:
     return np.asarray(picture.resize(size, Image.Resampling.BILINEAR), dtype=np.float32)
 
 
+def _fit_mask(plane: np.ndarray, study: Study) -> np.ndarray:
+    return _fit(plane.astype(np.float32), study) >= 0.5
+
+
 def fingerprint(images: np.ndarray, masks: np.ndarray, table: pd.DataFrame) -> str:
     """SHA-256 of slices: records of runs are known by it, whatever else the table may hold.
 
@@ -240,6 +256,7 @@ def _save(slices: Slices, study: Study, state: str, path: Path) -> None:
             file,
             images=slices.images.astype(np.float16),
             masks=np.packbits(slices.masks),
+            parts=np.packbits(np.zeros(0, bool) if slices.parts is None else slices.parts),
             table=np.frombuffer(slices.table.to_csv(index=False).encode(), dtype=np.uint8),
             left_out=np.array(slices.left_out, dtype=str),
             settings=np.array(_settings(study)),
@@ -254,6 +271,7 @@ def _read(study: Study, path: Path) -> Slices:
             settings = str(stored["settings"])
             images = stored["images"].astype(np.float32)
             masks = np.unpackbits(stored["masks"], count=images.size).astype(bool)
+            parts = np.unpackbits(stored["parts"]).astype(bool) if "parts" in stored else None
             table = pd.read_csv(
                 io.BytesIO(stored["table"].tobytes()),
                 dtype={"patient": str, "label": str, "site": str},
@@ -274,4 +292,7 @@ def _read(study: Study, path: Path) -> Slices:
             f"{path} was made with other settings ({changed}). Give the study a new name, or "
             f"delete {path.parent} to begin again."
         )
-    return Slices(images, masks.reshape(images.shape), table, left_out, fingerprint)
+    if parts is not None:
+        shape = len(images), len(PARTS), *images.shape[1:]
+        parts = parts[: math.prod(shape)].reshape(shape) if len(parts) else None
+    return Slices(images, masks.reshape(images.shape), table, left_out, fingerprint, parts)

@@ -12,7 +12,9 @@ from PIL import Image
 
 from ubc_lib.system.errors import InputError
 
-BRATS_LABELS = (0, 1, 2, 3, 4)  # 3 replaces 4 in the releases since 2023
+BRATS_LABELS = (0, 1, 2, 3, 4)
+# Core, oedema and what enhances; 3 replaces 4 in the releases since 2023.
+PARTS = ((1,), (2,), (3, 4))
 # What a header may promise: more is a mistake or an attack, and is refused before it is read.
 LARGEST_BYTES = 2**30
 LARGEST_SIDE = 2**14
@@ -31,11 +33,13 @@ class Volume:
     image: float32 (slices, rows, columns), rows from anterior to posterior, columns from the
     patient's right to left. mask: bool, the same shape, True in any lesion label.
     pixel_mm: height and width of a pixel. A 2-D image is a volume of one slice as it lies.
+    parts: bool (`PARTS`, slices, rows, columns), None where a mask has no labels of BraTS.
     """
 
     image: np.ndarray
     mask: np.ndarray
     pixel_mm: tuple[float, float]
+    parts: np.ndarray | None = None
 
 
 def read_volume(
@@ -72,7 +76,8 @@ def read_volume(
     lesion = mask_values > 0
     if not lesion.any():
         raise InputError(f"Patient {patient}: the mask {mask} is empty, no lesion is marked.")
-    return Volume(values, lesion, pixel_mm)
+    parts = np.stack([np.isin(mask_values, part) for part in PARTS]) if labels else None
+    return Volume(values, lesion, pixel_mm, parts)
 
 
 def _read(path: Path, patient: str, channel: str | None, lossless: bool = False):

@@ -195,8 +195,9 @@ def read_record(path: Path | zipfile.Path) -> dict:
 def check_record(record: dict, study: Study, fingerprint: str | None, path: Path) -> None:
     """Raise InputError where a record was made with other settings or other data than asked for."""
     # A setting that is younger than a record had its default's meaning then.
-    defaults = {key: field.default for key, field in Study.model_fields.items()}
-    old, new = defaults | record["settings"], computing_settings(study, record["run"]["model"])
+    new = computing_settings(study, record["run"]["model"])
+    younger = {key: Study.model_fields[key].default for key in new if key not in record["settings"]}
+    old = json.loads(json.dumps(younger)) | record["settings"]
     changed = [f"{key}: {old[key]} -> {new[key]}" for key in new if old[key] != new[key]]
     if fingerprint not in (None, record["fingerprint"]):
         changed.append(f"fingerprint of the data: {record['fingerprint']} -> {fingerprint}")

@@ -18,7 +18,8 @@ class Protocol(BaseModel):
     `augmentation`: training images are turned over at random, and with `affine` turned by up to 10°
     and scaled by up to 10 %, anew in every epoch.
 
-    Asked, besides the label: the `mask` of the lesion, or the `box` around it. `masks_of: another`
+    Asked, besides the label: the `mask` of the lesion, the union of its labels or each of the
+    `labels` of BraTS by itself, or the `box` around it. `masks_of: another`
     gives each training image the mask of another patient. `masks_from: half`: slices of the
     training half that are not in the subset are trained on, too, for their mask alone. Without
     `mask_gradient` the decoder learns, but what it learns does not reach the encoder. `mask_first`:
@@ -38,7 +39,7 @@ class Protocol(BaseModel):
     two_step: bool = False
     augmentation: Literal["none", "flips", "affine"] = "none"
 
-    mask: Literal["union", "box"] = "union"
+    mask: Literal["union", "labels", "box"] = "union"
     masks_of: Literal["own", "another"] = "own"
     masks_from: Literal["subset", "half"] = "subset"
     mask_gradient: bool = True

@@ -96,13 +96,15 @@ def _answer(model: nn.Module, images: Tensor, masks: Tensor) -> tuple[Tensor, Te
     logits = output.logits.float()
     if output.mask_logits is None:
         return logits, logits.new_empty(0), logits.new_empty(0)
-    response = output.mask_logits > 0
+    response = (output.mask_logits > 0).any(dim=1, keepdim=True)
     return logits, (response & masks).sum(dim=(1, 2, 3)), response.sum(dim=(1, 2, 3))
 
 
 @torch.inference_mode()
 def response_maps(model: nn.Module, images: Tensor) -> np.ndarray | None:
     """Mask probabilities before thresholding, float32 (n, H, W); None for a model without decoder.
+
+    Where a model draws several labels, that of the likeliest.
 
     images: float32 (n, channels, H, W), as in training.
     """
@@ -111,7 +113,7 @@ def response_maps(model: nn.Module, images: Tensor) -> np.ndarray | None:
     outputs = [model(batch).mask_logits for batch in images.split(_batch_size(images))]
     if outputs[0] is None:
         return None
-    return torch.cat(outputs).sigmoid().squeeze(1).float().cpu().numpy()
+    return torch.cat(outputs).sigmoid().amax(dim=1).float().cpu().numpy()
 
 
 def _numpy(values: Tensor) -> np.ndarray:

@@ -14,6 +14,7 @@ from ubc_lib.data.split import Split, boxes, draw_subset, of_another_patient
 from ubc_lib.losses import NO_LABEL
 from ubc_lib.models import shown
 from ubc_lib.study import Study
+from ubc_lib.system.errors import InputError
 from ubc_lib.system.seeds import generator
 
 DEGREES, SCALE = 10, 0.1  # at most
@@ -23,7 +24,8 @@ DEGREES, SCALE = 10, 0.1  # at most
 class Examples:
     """Slices on the device: images float (n, channels, H, W), masks bool (n, 1, H, W), target (n,).
 
-    The target is `NO_LABEL` where an image is trained on for its mask alone.
+    Masks of several labels have a channel for each. The target is `NO_LABEL` where an image is
+    trained on for its mask alone.
     """
 
     images: Tensor
@@ -60,17 +62,25 @@ def training_examples(
 ) -> Examples:
     """Rows of the slice table with the masks that a model's study asks for.
 
-    labelled: how many of the rows, the first, have a label. seed: of the subset.
+    labelled: how many of the rows, the first, have a label. seed: of the subset. Raises InputError
+    where labels of masks are asked for that the cohort does not have.
     """
+    if study.mask == "labels" and slices.parts is None:
+        raise InputError(
+            f"mask=labels needs the labels of BraTS, which masks of cohort {study.cohort!r} lack. "
+            f"So do slices made before they were kept: delete {study.run_folder}/slices.npz."
+        )
     found = Examples.of(slices, rows, device, study)
-    masks = slices.masks[rows]
+    drawn = rows
     if study.masks_of == "another":
-        masks = slices.masks[of_another_patient(slices.table, rows, seed)]
+        drawn = of_another_patient(slices.table, rows, seed)
+    masks = slices.masks[drawn]
     if study.mask == "box":
         masks = boxes(masks)
+    masks = slices.parts[drawn] if study.mask == "labels" else masks[:, None]
     target = found.target.clone()
     target[labelled:] = NO_LABEL
-    return Examples(found.images, torch.as_tensor(masks, device=device).unsqueeze(1), target)
+    return Examples(found.images, torch.as_tensor(masks, device=device), target)
 
 
 def augmented(examples: Examples, kind: str, seed: int, epoch: int) -> Examples:
