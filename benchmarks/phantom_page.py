@@ -89,14 +89,19 @@ def slice_figure(folder: Path, columns: int = 4, rows: int = 2) -> Figure:
             np.asarray(nib.load(path / f"{path.name}_{kind}.nii.gz").dataobj)
             for kind in ("flair", "seg")
         )
-        level = int((labels > 0).sum((0, 1)).argmax())
-        low, high = np.percentile(flair[flair > 0], (1, 99.7))
-        axis.imshow(flair[*VIEW, level].T, cmap="gray", vmin=low, vmax=high)
-        axis.contour(labels[*VIEW, level].T > 0, [0.5], colors=LESION_COLOUR, linewidths=0.7)
-        axis.set_title(f"{path.parent.name}, site {path.name.split('_')[1]}", size=10, pad=3)
-        axis.axis("off")
+        draw(axis, flair, labels, f"{path.parent.name}, site {path.name.split('_')[1]}")
     figure.subplots_adjust(0, 0, 1, 0.97, 0.02, 0.12)
     return figure
+
+
+def draw(axis, flair: np.ndarray, labels: np.ndarray, title: str) -> None:
+    """A patient's slice with the largest lesion, mask outlined."""
+    level = int((labels > 0).sum((0, 1)).argmax())
+    low, high = np.percentile(flair[flair > 0], (1, 99.7))
+    axis.imshow(flair[*VIEW, level].T, cmap="gray", vmin=low, vmax=high)
+    axis.contour(labels[*VIEW, level].T > 0, [0.5], colors=LESION_COLOUR, linewidths=0.7)
+    axis.set_title(title, size=10, pad=3)
+    axis.axis("off")
 
 
 def _draw_percentiles(axis, row: int, real: pd.Series, phantom: pd.Series, colour: str) -> None:

@@ -5,6 +5,9 @@ import zipfile
 import matplotlib as mpl
 import nbformat
 import pytest
+from ipywidgets import HTML, IntSlider, Stack, VBox, jslink
+from ipywidgets.embed import dependency_state, embed_data
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from tests.book_samples import summary_of
 from tests.conftest import tiny_study
@@ -12,7 +15,9 @@ from tests.records import complete, record_all
 from ubc_lib.book.publish import (
     BEGIN,
     END,
+    STATE,
     WITHHELD,
+    forget_unshown_widgets,
     publish,
     readme_section,
     update_readme,
@@ -44,8 +49,9 @@ def test_tables_settings_summary_and_notebooks_are_there(published):
     }
 
 
-def test_of_a_part_of_another_study_only_runs_are_published():
-    study = tiny_study(part_of="lesion_crops")
+@pytest.mark.parametrize("part_of", ["lesion_crops", None])
+def test_of_a_part_or_of_a_study_without_pages_only_runs_are_published(part_of):
+    study = tiny_study(part_of=part_of)
     record_all(study)
     assert {path.name for path in publish(study).iterdir()} == {
         "runs.csv",
@@ -76,9 +82,11 @@ def test_nothing_published_names_a_path_of_the_machine(published):
     assert not any(path in text for text in texts for path in here)
 
 
-def test_an_unfinished_study_is_not_published():
+def test_a_study_with_some_of_its_pages_is_not_published():
     study = tiny_study()
     record_all(study)
+    (study.run_folder / "notebooks").mkdir()
+    (study.run_folder / "notebooks" / "01_cohort.ipynb").write_text("{}")
     with pytest.raises(InputError, match=r"not complete.*make study STUDY=tiny"):
         publish(study)
 
@@ -132,3 +140,34 @@ def test_only_what_is_between_the_marks_of_the_readme_changes(results, tmp_path)
 def test_the_readme_shows_the_committed_results():
     section = readme_section(ROOT / "data" / "results")
     assert f"{BEGIN}\n{section}\n{END}" in (ROOT / "README.md").read_text()
+
+
+def chooser(text: str) -> VBox:
+    slider, stack = IntSlider(), Stack([HTML(text)])
+    jslink((slider, "value"), (stack, "selected_index"))
+    return VBox([slider, stack])
+
+
+def saved(*widgets: VBox, shown: int):
+    state = embed_data(widgets, state=dependency_state(widgets))["manager_state"]
+    outputs = [new_output("display_data", one._repr_mimebundle_()) for one in widgets]
+    cells = [new_code_cell(outputs=[output]) for output in outputs[:shown]]
+    return new_notebook(cells=cells, metadata={"widgets": {STATE: state}})
+
+
+def test_what_is_shown_keeps_its_parts_and_links_and_the_rest_goes():
+    first, second = chooser("kept"), chooser("secret")
+    notebook = saved(first, second, shown=1)
+    everything = set(notebook.metadata["widgets"][STATE]["state"])
+    forget_unshown_widgets(notebook)
+    left = notebook.metadata["widgets"][STATE]["state"]
+    assert set(left) == set(saved(first, shown=1).metadata["widgets"][STATE]["state"])
+    assert set(left) < everything
+    assert "secret" not in str(notebook)
+    assert sum(model["model_name"] == "LinkModel" for model in left.values()) == 1
+
+
+def test_nothing_is_kept_where_nothing_is_shown():
+    notebook = saved(chooser("secret"), shown=0)
+    forget_unshown_widgets(notebook)
+    assert "widgets" not in notebook.metadata

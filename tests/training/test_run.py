@@ -10,15 +10,17 @@ import torch
 from tests.conftest import tiny_study, write_tree
 from ubc_lib.data.slices import load_slices
 from ubc_lib.data.split import draw_split
+from ubc_lib.models import build_model
 from ubc_lib.results.record import read_record, record_path
 from ubc_lib.results.runs import load_runs
 from ubc_lib.results.tables import accuracy_by_images, run_overview
 from ubc_lib.study import ROOT
 from ubc_lib.system import files
 from ubc_lib.system.errors import InputError
+from ubc_lib.system.seeds import torch_seed
 from ubc_lib.training import run
 from ubc_lib.training.run import train_across_sizes, train_run
-from ubc_lib.training.weights import load_weights, weights_path
+from ubc_lib.training.weights import load_weights, save_weights, weights_path
 
 VARIES = ("seconds", "date")
 
@@ -217,3 +219,68 @@ def test_a_run_killed_in_the_middle_of_an_epoch_resumes_to_the_same_record(tmp_p
         record["run"]["study"] = record["settings"]["name"] = "same"
         record["history"].pop("seconds")
     assert without_time(resumed) == without_time(whole)
+
+
+@pytest.mark.parametrize(
+    ("network", "own"),
+    [
+        ("resnet34", {"image": "masked", "margin": 1}),
+        ("resnet34", {"mask_input": True}),
+        ("resnet34", {"augmentation": "affine"}),
+        ("ubc_resnet34", {"mask_gradient": False}),
+        ("ubc_resnet34", {"masks_of": "another"}),
+        ("ubc_resnet34", {"masks_from": "half"}),
+        ("ubc_resnet34", {"mask": "labels"}),
+        ("ubc_resnet34", {"mask": "box", "deep_supervision": True}),
+        ("ubc_resnet34", {"mask_first": 1, "dice": "image"}),
+        ("ubc_resnet34", {"start": "library", "decay_by": "steps"}),
+    ],
+)
+def test_every_setting_of_a_model_trains_it_otherwise_and_stands_in_its_record(tree, network, own):
+    models = {"plain": {"network": network}, "mine": {"network": network} | own}
+    study = tiny_study(tree, models=models, epochs=2, learning_rate=1e-3, decay_every=1, decay=0.1)
+    slices = load_slices(study)
+    plain, mine = (train_run(study, slices, name, 2, seed=0) for name in models)
+    assert {key: mine["settings"][key] for key in own} == own
+    assert plain["settings"] == mine["settings"] | {key: plain["settings"][key] for key in own}
+    assert plain["history"]["loss"] != mine["history"]["loss"]
+    assert [len(answers) for answers in mine["answers"]["probability"]] == [8, 8]
+
+
+def test_segmenting_first_says_in_the_record_what_was_drawn(tmp_path):
+    entry = {"network": "resnet34", "two_step": True, "margin": 1, "epochs": 1}
+    study = tiny_study(
+        write_tree(tmp_path, 6),
+        models={"resnet34": {}, "first": entry},
+        patients_per_class=6,
+        images_per_class=(3,),
+        slices_per_patient=1,
+    )
+    record = train_run(study, load_slices(study), "first", 3, seed=0)
+    assert set(record["two_step"]) == {"empty_train", "empty_test", "dice_train", "dice_test"}
+    assert record["result"]["train_mask_pixels"] > 0
+    assert record["result"]["dice"] is None
+
+
+def test_the_encoder_begins_with_the_weights_of_a_file(tree, tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save_weights(build_model("resnet34", 77), path)
+    study = tiny_study(tree, encoder_weights=path, epochs=1, learning_rate=1e-9)
+    train_run(study, load_slices(study), "resnet34", 4, seed=0)
+    trained, given = load_weights(study, "resnet34"), build_model("resnet34", 77)
+    for name, weights in given.encoder.named_parameters():
+        assert torch.allclose(trained.encoder.get_parameter(name), weights, atol=1e-6)
+    other = build_model("resnet34", torch_seed(0, "initialisation"))
+    assert torch.allclose(
+        trained.classification_head[3].weight, other.classification_head[3].weight, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("spoil", [lambda path: path.write_bytes(b"x"), lambda path: path.unlink()])
+def test_encoder_weights_that_cannot_be_read_are_named(tree, tmp_path, spoil):
+    path = tmp_path / "weights.safetensors"
+    save_weights(build_model("resnet34", 77), path)
+    spoil(path)
+    study = tiny_study(tree, encoder_weights=path)
+    with pytest.raises(InputError, match=r"encoder_weights=.*cannot be loaded"):
+        train_run(study, load_slices(study), "resnet34", 2, seed=0)

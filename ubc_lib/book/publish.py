@@ -27,21 +27,20 @@ END = "<!-- end of results -->"
 def publish(study: Study) -> Path:
     """Write the records, settings, summary, tables and executed notebooks; returns the folder.
 
-    For real patients the outputs of cells tagged `patient-images` are left out. Of a study that is
-    part of another only records and settings are written, since it has no pages.
-    Raises InputError where the study has not been run to its end.
+    For real patients the outputs of cells tagged `patient-images` are left out. Of a study that has
+    no executed notebooks yet, or that is part of another, only records and settings are written.
+    Raises InputError where there are notebooks, and not all that belongs to them.
     """
     source, target = study.run_folder, study.results_folder
     loaded = load_runs(study)
-    if study.part_of:
-        _publish_runs(study, loaded.runs)
+    _publish_runs(study, loaded.runs)
+    notebooks = sorted((source / "notebooks").glob("0[1-6]*.ipynb"))
+    if study.part_of or not notebooks:
         return target
     needed = [source / name for name in ("summary.json", FIGURE)]
     needed += sorted((source / "tables").glob("*.csv"))
-    notebooks = sorted((source / "notebooks").glob("0[1-6]*.ipynb"))
-    if not all(path.is_file() for path in needed) or not notebooks:
+    if not all(path.is_file() for path in needed):
         raise InputError(f"{source} is not complete. Run: make study STUDY={study.name}")
-    _publish_runs(study, loaded.runs)
     for path in needed:
         with atomic_path(target / path.relative_to(source)) as temporary:
             shutil.copyfile(path, temporary)
