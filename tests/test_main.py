@@ -54,7 +54,7 @@ def test_help_lists_the_commands_without_loading_what_they_need():
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0
-    for command in ("study", "book", "notebook", "publish", "restore", "cost", "readme"):
+    for command in ("study", "book", "notebook", "publish", "restore", "cost"):
         assert f"\n    {command} " in ran.stdout
 
 
