@@ -172,6 +172,8 @@ def precision_table(precision: pd.DataFrame) -> pd.DataFrame:
 
 def pieces_table(pieces: pd.DataFrame) -> pd.DataFrame:
     """How many times as long a training takes without each piece, in the words of the page."""
+    measured = ["machine", "precision", "model", "image_size", "piece"]
+    pieces = pieces.drop_duplicates(measured, keep="last")
     pixels = pieces["image_size"].map(", {} px".format)
     spread = pieces[["times", "least", "largest"]].to_numpy()
     return pd.DataFrame(

@@ -8,7 +8,6 @@ where that takes hours, one of as many images as two batches, and a share of eva
 """
 
 import argparse
-import ctypes
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,17 +22,16 @@ from benchmarks.engine import arrays
 from ubc_lib.models import NETWORKS, build_model
 from ubc_lib.results.runs import write_table
 from ubc_lib.study import ROOT, Study
-from ubc_lib.training import fast, loop
+from ubc_lib.training import loop
 from ubc_lib.training.device import choose_device, choose_precision, cpu_threads, device_name
 from ubc_lib.training.examples import Examples
-from ubc_lib.training.fast import layers, memory, small_maps
+from ubc_lib.training.fast import layers, small_maps
 from ubc_lib.training.loop import fit
 from ubc_lib.training.provenance import git_commit
 
 RESULTS = ROOT / "data" / "results" / "benchmarks" / "pieces.csv"
 # Image size -> training images, test images, epochs (evaluated after the last).
 WORK = {64: (76, 380, 5), 224: (100, 20, 1)}
-GLIBC_DEFAULTS = {memory.M_MMAP_MAX: 65536, memory.M_TRIM_THRESHOLD: 128 * 1024}
 
 
 @contextmanager
@@ -43,8 +41,7 @@ def without(piece: str) -> Iterator[None]:
         "small maps": (small_maps, "LARGEST_MAP", 0),
         "zeros left out": (small_maps, "MANY_IMAGES", 10**9),
         "doubled maps": (layers, "_doubles", lambda layer: False),
-        "kept memory": (fast, "keep_freed_memory", _give_memory_back),
-        "all of them": (loop, "fast", None),  # memory is given back since the piece before
+        "all of them": (loop, "fast", None),
     }
     if not piece:
         yield
@@ -53,13 +50,7 @@ def without(piece: str) -> Iterator[None]:
         yield
 
 
-def _give_memory_back() -> None:
-    libc = ctypes.CDLL(None)
-    for option, value in GLIBC_DEFAULTS.items():
-        libc.mallopt(option, value)
-
-
-PIECES = ("small maps", "zeros left out", "doubled maps", "kept memory", "all of them")
+PIECES = ("small maps", "zeros left out", "doubled maps", "all of them")
 
 
 def seconds(network: str, image_size: int, piece: str) -> float:

@@ -8,13 +8,11 @@ from torch import nn
 
 from ubc_lib.training.fast.graphs import StepGraphs
 from ubc_lib.training.fast.layers import use_cpu_layers
-from ubc_lib.training.fast.memory import keep_freed_memory
 
 __all__ = ["StepGraphs", "speed_up"]
 
 
 def speed_up(model: nn.Module) -> None:
-    """Prepare this process, and on a CPU the layers of `model`, in place."""
+    """Prepare the layers of `model` where it is on a CPU, in place."""
     if next(model.parameters()).device.type == "cpu":
         use_cpu_layers(model)
-    keep_freed_memory()
