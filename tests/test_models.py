@@ -222,3 +222,22 @@ def test_a_label_each_has_a_channel_each_in_the_head_alone():
     model = build_model("ubc_resnet34", 0, **options(study, "parts"))
     assert model(torch.zeros(2, 1, 64, 64)).mask_logits.shape == (2, 3, 64, 64)
     assert parameter_count(model) == 24_431_123 + 2 * 145
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_both_models_classify_alike_until_they_are_trained(training):
+    """The classifier reads the encoder alone: the decoder beside it changes no logit."""
+    images = torch.randn(4, 1, 64, 64)
+    one, other = (build_model(name, 5).train(training)(images).logits for name in NETWORKS)
+    assert torch.equal(one, other)
+
+
+def test_with_the_label_alone_the_boosted_encoder_learns_what_the_baselines_does():
+    images, target = torch.randn(4, 1, 64, 64), torch.tensor([0, 1, 1, 0])
+    found = []
+    for name in NETWORKS:
+        model = build_model(name, 1)
+        joint_loss(model(images), target, images > 1, 1.0)[0].backward()
+        found.append(model.encoder.layer4[0].conv1.weight.grad)
+    assert found[0].any()
+    assert torch.equal(*found)

@@ -159,3 +159,16 @@ def test_the_last_lines_of_a_run_say_what_came_out():
     ]
     told = say("terminal.txt.j2", summary=summary_of())
     assert "UBC-ResNet34: accuracy 0.73 [0.61,\u00a00.79], Dice 0.65 with 4 images" in told
+
+
+def test_landing_and_prose_pages_quote_the_first_study_and_no_other():
+    first = summary_of("first", difference=0.0311, interval=[-0.0212, 0.0813])
+    other = summary_of("other", difference=0.0777, interval=[0.0222, 0.1333])
+    said = substitutions([first, other], has_pdf=False)
+    for name in ("answer", "answer_ru", "status"):
+        assert "other" not in said[name]
+    assert "0.03" in said["answer"]
+    assert "0.08 [" not in said["answer"]
+    assert "studies/first/" in said["figure"] + said["results"]
+    turned = substitutions([other, first], has_pdf=False)
+    assert turned["answer"] != said["answer"]

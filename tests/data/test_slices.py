@@ -279,3 +279,73 @@ def test_parts_are_stored_and_what_was_stored_without_them_is_still_read(study):
     np.savez(path, **older)
     assert load_slices(study).parts is None
     assert load_slices(study).fingerprint == made.fingerprint
+
+
+def lopsided(tmp_path, **study):
+    """A patient whose lesion is bright and lies off the middle; whole slices, pixel by pixel."""
+    seg = np.roll(lesion(), (-5, 3), axis=(0, 1))
+    flair = brain() + 200 * (seg > 0).astype(np.int16)
+    rows = one_patient(tmp_path / "P", flair=flair, seg=seg)
+    return patient_slices(rows, tiny_study(fit="crop", **study))
+
+
+def test_the_mask_lies_on_what_it_marks(tmp_path):
+    images, masks, parts, _ = lopsided(tmp_path)
+    bright = images > 2
+    assert np.array_equal(bright, masks)
+    assert np.array_equal(parts.any(axis=1), masks)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_mirrored_patient_gives_mirrored_slices_and_nothing_else(tmp_path, axis):
+    seg = np.roll(lesion(), (-5, 3), axis=(0, 1))
+    flair = brain() + 200 * (seg > 0).astype(np.int16)
+    mirrored = {"flair": np.flip(flair, axis), "seg": np.flip(seg, axis)}
+    study = tiny_study(image_size=64)
+    one = patient_slices(one_patient(tmp_path / "P", flair=flair, seg=seg), study)
+    other = patient_slices(one_patient(tmp_path / "Q", **mirrored), study)
+    assert np.allclose(one[0], np.flip(other[0], 2 - axis), atol=1e-5)
+    assert np.array_equal(one[1], np.flip(other[1], 2 - axis))
+    columns = ["slice_index", "lesion_area_mm2", "lesion_fraction"]
+    assert one[3][columns].equals(other[3][columns])
+
+
+def test_a_box_is_normalised_over_the_volume_that_it_is_cut_from(tmp_path):
+    whole, masks, *_ = lopsided(tmp_path, **ONE_SLICE)
+    box, inside, *_ = lopsided(tmp_path, view="lesion", box_mm=12.0, **ONE_SLICE)
+    assert box[inside] == pytest.approx(whole[masks], abs=1e-3)
+
+
+def test_areas_are_in_square_millimetres(tmp_path):
+    rows = one_patient(tmp_path / "P")
+    for kind, values in (("image", brain()), ("mask", lesion())):
+        write_nifti(rows[kind].iloc[0], values, np.diag([-2.0, -1.5, 4.0, 1.0]))
+    *_, table = patient_slices(rows, tiny_study())
+    assert table["lesion_area_mm2"].tolist() == [36 * 3, 64 * 3]
+
+
+def test_the_largest_lesion_is_the_largest_in_millimetres_not_in_pixels(tmp_path):
+    row = one_patient(tmp_path / "fine", seg=lesion(sizes=(8,))).iloc[0]
+    tables = []
+    for name, side, pixel in (("fine", 8, 1.0), ("coarse", 6, 2.0)):
+        files = {"image": brain()[..., 1:2], "mask": lesion(sizes=(side,))[..., 1:2]}
+        affine = np.diag([-pixel, -pixel, 1.0, 1.0])
+        paths = {
+            k: write_nifti(tmp_path / f"{name}_{k}.nii.gz", v, affine) for k, v in files.items()
+        }
+        tables.append(row.to_dict() | paths)
+    *_, table = patient_slices(pd.DataFrame(tables), tiny_study(**ONE_SLICE))
+    assert table["slice_index"].tolist() == [1]
+    assert table["lesion_area_mm2"].tolist() == [36 * 4]
+
+
+def test_a_label_that_brats_does_not_have_is_refused_in_its_tree(tree):
+    write_patient(tree / "HGG" / "BraTS19_SITE0_odd_1", seg=lesion(label=7))
+    with pytest.raises(InputError, match="holds the label 7"):
+        make_slices(tiny_study(tree))
+
+
+def test_a_slice_keeps_the_site_of_its_patient(tree):
+    table = make_slices(tiny_study(tree)).table
+    assert set(table["site"]) == {"SITE0", "SITE1"}
+    assert (table["site"] == table["patient"].str.split("_").str[1]).all()

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from tests.conftest import tiny_study
 from ubc_lib.data.split import draw_split, draw_subset
 from ubc_lib.system.errors import InputError
+from ubc_lib.system.seeds import generator
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -88,3 +89,19 @@ def test_more_images_than_there_are_is_refused():
     train = draw_split(TABLE, STUDY, 0).train
     with pytest.raises(InputError, match=r"images_per_class=191.*190 slices of LGG"):
         draw_subset(TABLE, train, 191, 0)
+
+
+def test_a_patients_slice_is_drawn_from_all_of_them():
+    train = draw_split(TABLE, STUDY, 0).train
+    chosen = [TABLE.iloc[draw_subset(TABLE, train, 38, seed)] for seed in range(8)]
+    assert all(rows["slice_index"].nunique() > 2 for rows in chosen)
+    shares = pd.concat(chosen)["slice_index"].value_counts(normalize=True)
+    assert shares.to_numpy() == pytest.approx(0.2, abs=0.07)
+
+
+def test_halves_and_subset_are_drawn_from_streams_of_their_own():
+    """Else who is drawn into a subset would hang on who is drawn into a half."""
+    draws = {purpose: generator(3, purpose).random(4) for purpose in ("split", "subset", "masks")}
+    assert len({tuple(draw) for draw in draws.values()}) == 3
+    assert np.array_equal(draws["split"], generator(3, "split").random(4))
+    assert not np.array_equal(draws["split"], generator(4, "split").random(4))

@@ -16,6 +16,7 @@ from ubc_lib.figures.curves import (
     training_curves,
 )
 from ubc_lib.figures.style import PAPER_COLOURS, model_colours
+from ubc_lib.results.wilson import wilson_interval
 
 STUDY = tiny_study()
 
@@ -145,3 +146,20 @@ def test_the_legend_of_ten_models_lies_above_the_axes():
     figure.canvas.draw()
     (axes,) = figure.axes
     assert axes.get_legend().get_window_extent().y0 >= axes.get_window_extent().y1
+
+
+def test_figure_7_has_dice_across_and_accuracy_upwards():
+    (axes,) = accuracy_against_dice(STUDY, some_runs().runs).axes
+    points = {tuple(np.round(p, 9)) for dots in axes.collections for p in dots.get_offsets()}
+    assert {(0.6, 0.75), (0.77, 0.81)} <= points
+    assert not {(0.75, 0.6), (0.81, 0.77)} & points
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("Dice on the test set", "test accuracy")
+
+
+def test_the_band_of_figure_6_is_wilsons_interval_of_each_mean():
+    (axes,) = accuracy_against_images(STUDY, some_runs().runs, dummy=0.5).axes
+    bands = [one for one in axes.collections if len(one.get_offsets()) == 1 and one.get_paths()]
+    heights = [band.get_paths()[0].vertices[:, 1] for band in bands if len(band.get_paths()) == 1]
+    ends = [(heights.min(), heights.max()) for heights in heights if len(heights) > 6]
+    expected = [wilson_interval(accuracy * 8, 8) for accuracy in (0.5, 0.75)]
+    assert np.allclose(sorted(ends), sorted(expected), atol=1e-6)

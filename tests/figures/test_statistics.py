@@ -96,3 +96,14 @@ def test_reliability_has_a_line_for_each_model_beside_the_diagonal():
 def test_reliability_of_no_run_says_so():
     table = reliability(random_predictions(sizes=(4,)))[:0]
     assert "No finished run of this size." in texts_of(reliability_diagram(STUDY, table))
+
+
+def test_thick_bars_are_the_interval_over_patients_and_thin_ones_that_over_seeds():
+    table = compare_models(STUDY, random_predictions(sizes=(1, 2, 4, 8)))
+    (axes,) = model_differences(STUDY, table, runs_of(ACCURACIES)).axes
+    drawn = {}
+    for bars in axes.containers:
+        (lines,) = bars.lines[2]
+        drawn[lines.get_linewidths()[0]] = [segment[:, 1] for segment in lines.get_segments()]
+    assert np.allclose(drawn[4.0], table[["low", "high"]].to_numpy(float))
+    assert np.allclose(drawn[1.0], table[["seeds_low", "seeds_high"]].to_numpy(float))

@@ -57,3 +57,20 @@ def test_a_record_of_another_network_under_the_same_name_is_refused(tmp_path):
 def test_where_and_how_fast_a_run_is_computed_need_not_agree():
     one, other = tiny_study(), tiny_study(device="auto", layers="torch", threads=2)
     assert computing_settings(one, "resnet34") == computing_settings(other, "resnet34")
+
+
+def another(value):
+    """A value of the same kind that is not this one."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, list):
+        return [*value, "another"]
+    return {str: "another", type(None): 12345}.get(type(value)) or value + 1
+
+
+@pytest.mark.parametrize("setting", sorted(computing_settings(tiny_study(), "resnet34")))
+def test_a_record_of_any_other_setting_is_refused(setting, tmp_path):
+    record = made_record(tiny_study())
+    record["settings"][setting] = another(record["settings"][setting])
+    with pytest.raises(InputError, match=rf"\b{setting}: "):
+        check_record(record, tiny_study(), None, tmp_path)

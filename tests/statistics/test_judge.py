@@ -387,3 +387,9 @@ def test_evidence_is_read_from_a_folder_of_results(tmp_path):
     read = Evidence.of(tmp_path)
     assert read.rows("plateau")["median"].tolist() == [30]
     assert read.rows("comparison").empty
+
+
+@pytest.mark.parametrize(("low", "verdict"), [(0.0, "cannot tell"), (1e-6, "reproduced")])
+def test_an_interval_that_begins_at_zero_is_not_above_it(low, verdict):
+    summary = summary_of(difference=0.12, interval=[low, 0.2], paired_seeds=5)
+    assert judge_headline(summary).verdict == verdict

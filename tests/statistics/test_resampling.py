@@ -117,3 +117,14 @@ def test_a_cell_without_a_design_effect_keeps_its_row():
     assert row.accuracy == row.low == row.high == 1
     assert np.isnan(row.effective_slices)
     assert np.isnan(row.effective_low)
+
+
+def test_several_seeds_make_the_slices_of_a_half_no_more():
+    right = np.repeat([[1], [1], [0], [1]], 3, axis=0).repeat(5, axis=1)
+    once = alternating(right)
+    again = pd.concat([once, *(once.assign(seed=seed) for seed in (1, 2))], ignore_index=True)
+    (one,), (three,) = (list(accuracy_intervals(table).itertuples()) for table in (once, again))
+    assert three.seeds == 3
+    assert three.slices == one.slices
+    for name in ("effective_slices", "wilson_low", "effective_low"):
+        assert getattr(three, name) == pytest.approx(getattr(one, name))

@@ -175,3 +175,24 @@ def test_of_several_labels_a_response_is_wherever_one_of_them_is():
     assert found.dice() == 2 * 1 / (2 + 2)
     drawn = response_maps(ThreeLabels(1, 1), torch.zeros(1, 1, 2, 2))
     assert (drawn > 0.5).tolist() == [[[True, False], [False, True]]]
+
+
+def test_a_pixel_is_lesion_where_it_is_likelier_than_not():
+    logits = torch.tensor([[[[0.2, -0.2], [0.6, -3.0]]]])
+
+    class Hesitant(torch.nn.Linear):
+        def forward(self, images):
+            return Output(torch.zeros(1, 2), logits)
+
+    masks = torch.tensor([[[[True, False], [False, False]]]])
+    found = predict(Hesitant(1, 1), torch.zeros(1, 1, 2, 2), masks, torch.tensor([0]), "fp32")
+    assert (found.response_area, found.overlap) == (2, 1)
+    assert found.dice() == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("scale", [0.1, 10.0])
+def test_the_plateau_does_not_hang_on_the_unit_of_the_loss(scale):
+    losses = [2.0, 1.5, 1.2, 1.0, 0.9, 0.85, 0.83, 0.82, 0.815, 0.813, 0.812]
+    found = plateau_epoch(losses, window=2, tolerance=0.03)
+    assert found == 8
+    assert plateau_epoch([scale * loss for loss in losses], window=2, tolerance=0.03) == found

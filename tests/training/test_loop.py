@@ -3,6 +3,7 @@ import shutil
 import subprocess
 import sys
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from ubc_lib.training.checkpoint import Checkpoint
 from ubc_lib.training.device import cpu_threads
 from ubc_lib.training.examples import Examples
 from ubc_lib.training.fast.layers import use_cpu_layers
-from ubc_lib.training.loop import batches, epoch_order, fit, learning_rates
+from ubc_lib.training.loop import batches, epoch_order, fit, learning_rates, set_rate
 
 
 def examples(count: int, size: int = 32, kind: torch.dtype = torch.float32) -> Examples:
@@ -122,7 +123,8 @@ def test_rate_falls_by_steps_where_it_is_said_so():
 
 @pytest.mark.parametrize(("epochs", "moves"), [(2, False), (3, True)])
 def test_epochs_of_the_mask_alone_leave_the_classifier_as_it_was(epochs, moves):
-    study = tiny_study(epochs=epochs, mask_first=2, evaluate_every=epochs)
+    study = tiny_study(epochs=9, mask_first=2, evaluate_every=9)
+    study = study.model_copy(update={"epochs": epochs})
     model = build_model("ubc_resnet34", 0)
     before = model.classification_head.state_dict()["3.weight"].clone()
     encoder = model.encoder.conv1.weight.detach().clone()
@@ -352,3 +354,25 @@ def test_a_killed_run_resumes_on_a_gpu(tmp_path):
         )
     resumed = fit(build_model("ubc_resnet34", 9), train, test, study, 0, checkpoint=kept)
     assert [row["loss"] for row in resumed.history] == [row["loss"] for row in whole.history]
+
+
+def test_a_rate_that_is_read_from_memory_is_changed_in_place():
+    """As CUDA graphs need it: they go on reading where the rate lay when they were captured."""
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.Adam([weight], lr=torch.tensor(0.1), capturable=False, fused=True)
+    rate = optimizer.param_groups[0]["lr"]
+    set_rate(optimizer, 0.025)
+    assert optimizer.param_groups[0]["lr"] is rate
+    assert rate.item() == pytest.approx(0.025)
+
+
+def test_every_epoch_trains_with_the_rate_that_its_row_tells():
+    study = tiny_study(epochs=3, decay_every=1, decay=0.5, learning_rate=1e-3, evaluate_every=3)
+    moved = []
+    for epochs in (1, 2, 3):
+        model = build_model("resnet34", 0)
+        fit(model, examples(4), examples(2), study.model_copy(update={"epochs": epochs}), seed=0)
+        moved.append(model.classification_head[3].bias.detach().clone())
+    steps = [(after - before).abs().max() for before, after in pairwise(moved)]
+    # Adam's early steps are as long as the rate, about.
+    assert steps[1] < 0.75 * steps[0]

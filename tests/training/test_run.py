@@ -238,7 +238,8 @@ def test_a_run_killed_in_the_middle_of_an_epoch_resumes_to_the_same_record(tmp_p
 )
 def test_every_setting_of_a_model_trains_it_otherwise_and_stands_in_its_record(tree, network, own):
     models = {"plain": {"network": network}, "mine": {"network": network} | own}
-    study = tiny_study(tree, models=models, epochs=2, learning_rate=1e-3, decay_every=1, decay=0.1)
+    fields = {"images_per_class": (2,), "epochs": 2, "learning_rate": 1e-3, "decay": 0.1}
+    study = tiny_study(tree, models=models, decay_every=1, **fields)
     slices = load_slices(study)
     plain, mine = (train_run(study, slices, name, 2, seed=0) for name in models)
     assert {key: mine["settings"][key] for key in own} == own
@@ -284,3 +285,52 @@ def test_encoder_weights_that_cannot_be_read_are_named(tree, tmp_path, spoil):
     study = tiny_study(tree, encoder_weights=path)
     with pytest.raises(InputError, match=r"encoder_weights=.*cannot be loaded"):
         train_run(study, load_slices(study), "resnet34", 2, seed=0)
+
+
+EARLY = {"plateau_window": 1, "plateau_tolerance": 0.99}  # a plateau from the second epoch on
+
+
+def test_only_the_five_evaluations_from_the_plateau_on_are_reported(tree):
+    study = tiny_study(tree, epochs=9, learning_rate=1e-3, **EARLY)
+    record = train_run(study, load_slices(study), "ubc_resnet34", 4, seed=0)
+    assert record["result"]["plateau_epoch"] == 2
+    of_epoch = {name: np.array(values) for name, values in record["evaluations"].items()}
+    five, others = slice(1, 6), slice(0, 9)
+    for name in ("accuracy", "dice", "dice_per_image"):
+        assert record["result"][name] == pytest.approx(of_epoch[name][five].mean())
+    assert of_epoch["dice"][five].mean() != pytest.approx(of_epoch["dice"][others].mean())
+    said = record["predictions"]
+    assert np.mean(said["correct"]) == pytest.approx(record["result"]["accuracy"])
+    assert np.mean(said["dice"]) == pytest.approx(record["result"]["dice_per_image"])
+    last = np.mean(record["answers"]["probability"], axis=0)
+    assert record["answers"]["epoch"] == [5, 6, 7, 8, 9]
+    assert not np.allclose(said["probability"], last)
+
+
+def test_what_comes_after_the_reported_evaluations_changes_nothing_reported(tree):
+    found = []
+    for epochs in (6, 9):
+        study = tiny_study(tree, name=f"of_{epochs}", epochs=epochs, learning_rate=1e-3, **EARLY)
+        found.append(train_run(study, load_slices(study), "ubc_resnet34", 4, seed=0))
+    short, long = found
+    assert short["predictions"] == long["predictions"]
+    reported = ("accuracy", "dice", "dice_per_image", "plateau_epoch")
+    assert [short["result"][key] == long["result"][key] for key in reported] == [True] * 4
+
+
+@pytest.mark.parametrize("purpose", ["split", "subset", "initialisation"])
+def test_a_fixed_seed_holds_what_it_draws_and_the_run_still_draws_the_rest(tree, purpose):
+    def drawn(seed: int, **fixed) -> dict:
+        study = tiny_study(tree, name="-".join(fixed), epochs=1, **fixed)
+        record = train_run(study, load_slices(study), "resnet34", 1, seed=seed)
+        return {
+            "split": record["predictions"]["patient"],
+            "subset": record["training_rows"],
+            "initialisation": record["history"]["loss"],
+        }
+
+    everything = {"split_seed": 7, "subset_seed": 7, "initialisation_seed": 7}
+    assert drawn(0, **everything) == drawn(1, **everything)
+    everything.pop(f"{purpose}_seed")
+    draws = [drawn(seed, **everything)[purpose] for seed in range(4)]
+    assert len({str(draw) for draw in draws}) > 1
