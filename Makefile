@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help study book pdf check-book test test-cluster bench publish restore lock clean
+.PHONY: help study book pdf check-book test test-cluster mutants bench publish restore lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -38,6 +38,9 @@ test: $(ENV) ## run all tests but those of test-cluster, a file at a time on eac
 
 test-cluster: $(ENV) ## run the tests that start a SLURM of their own (Debian: slurm-wlm munge)
 	pytest -m slurm
+
+mutants: $(ENV) ## put small errors into the science, one at a time: does a test notice?
+	@python -m tests.mutants
 
 bench: $(ENV) ## measure the engine against the reference loop (40 minutes on a quiet machine)
 	@.venv/bin/python -m pip install --quiet --no-deps -r benchmarks/requirements.lock

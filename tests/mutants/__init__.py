@@ -1,0 +1,1 @@
+"""Small errors in the science, each of which a test has to notice."""
