@@ -134,7 +134,7 @@ def mapped_grade(folder: Path, known: dict) -> str:
 
 
 def site_of(patient: str, known: dict) -> str | None:
-    """The contributing site: a Site column, or the middle of a 2017-2019 name (`BraTS19_CBICA_…`)."""
+    """The site: a Site column, or the middle of a name of 2017 to 2019, `BraTS19_CBICA_AAB_1`."""
     if known.get("Site"):
         return known["Site"]
     older = [name for column, name in sorted(known.items()) if column.startswith("BraTS_20")]
