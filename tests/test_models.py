@@ -241,3 +241,11 @@ def test_with_the_label_alone_the_boosted_encoder_learns_what_the_baselines_does
         found.append(model.encoder.layer4[0].conv1.weight.grad)
     assert found[0].any()
     assert torch.equal(*found)
+
+
+def test_equation_1_is_one_linear_layer_of_the_mean_of_the_last_map():
+    model, images = build_model("resnet34", 0).eval(), torch.randn(2, 1, 64, 96)
+    *_, linear = (one for one in model.classification_head if isinstance(one, torch.nn.Linear))
+    mean = model.encoder(images)[-1].mean(dim=(2, 3))
+    expected = mean @ linear.weight.T + linear.bias
+    assert torch.allclose(model(images).logits, expected, atol=1e-5)

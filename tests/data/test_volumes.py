@@ -30,7 +30,8 @@ def test_slices_are_axial_with_the_front_on_top_and_the_patients_right_on_the_le
     image = brain()
     volume = pair(image)
     assert volume.image.shape == (10, 24, 24)
-    assert volume.image[3, 5, 7] == image[7, 5, 3]
+    # Stored from right to left, front to back and bottom to top.
+    assert np.array_equal(volume.image, image.transpose(2, 1, 0))
 
 
 @pytest.mark.parametrize("axes", ["RAS", "LPS", "LAS", "PIR", "SAL"])
