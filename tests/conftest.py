@@ -18,6 +18,7 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 SHAPE = (24, 24, 10)  # left-right, front-back, bottom-top
+PLACE = (4, 8)  # where the widest lesion of 8 pixels begins
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -30,12 +31,14 @@ def brain(seed: int = 0, shape=SHAPE) -> np.ndarray:
 
 
 def lesion(sizes=(2, 4, 6, 8, 4, 2), label: int = 2, shape=SHAPE) -> np.ndarray:
-    """A mask, uint8: on slice k+1 a square of sizes[k] pixels a side, in the middle."""
+    """A mask, uint8: on slice k+1 a square of sizes[k] pixels a side.
+
+    It lies aside of the middle, where no mirror image or quarter turn of it lies.
+    """
     mask = np.zeros(shape, np.uint8)
-    middle = shape[0] // 2
     for index, size in enumerate(sizes, start=1):
-        span = slice(middle - size // 2, middle - size // 2 + size)
-        mask[span, span, index] = label
+        across, along = (start + 4 - size // 2 for start in PLACE)
+        mask[across : across + size, along : along + size, index] = label
     return mask
 
 
