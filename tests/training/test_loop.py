@@ -323,6 +323,19 @@ def test_a_gpu_learns_the_same_batch(model):
 
 
 @needs_gpu
+def test_a_gpu_gives_the_losses_of_a_plain_loop_while_the_rate_falls():
+    fields = {"epochs": 5, "decay_every": 1, "decay": 0.1, "learning_rate": 1e-4, "batch_size": 8}
+    study = tiny_study(device="cuda", evaluate_every=5, **fields)
+    train, test = (on_gpu(examples(count, size=64)) for count in (20, 2))
+    ours, theirs = (build_model("ubc_resnet34", 0).cuda() for _ in range(2))
+    done = fit(ours, train, test, study, seed=3)
+    theirs = theirs.to(memory_format=torch.channels_last)
+    order = partial(permutation_of_epoch, len(train), 3)
+    expected = plain_losses(theirs, train, study, lambda epoch: order(epoch).cuda())
+    assert [row["loss"] for row in done.history] == pytest.approx(expected, rel=0.02)
+
+
+@needs_gpu
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("model", NETWORKS)
 def test_graphs_give_the_losses_of_single_kernels(model, precision):
