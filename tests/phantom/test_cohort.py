@@ -132,7 +132,7 @@ def test_a_patient_interrupted_between_its_files_is_not_among_the_patients(tmp_p
     assert not any(".unfinished" in name for name in contents(folder))
 
 
-def tiny_scan(grade: str, number: int, seed: int, site_confounding: float):
+def tiny_scan(grade: str, number: int, seed: int, site_confounding: float, _design):
     identifier, site = phantom._identifier(grade, number, seed, site_confounding)
     return phantom.Scan(
         identifier, site, np.ones((2, 2, 2), np.int16), np.ones((2, 2, 2), np.uint8)

@@ -197,7 +197,7 @@ def check_record(record: dict, study: Study, fingerprint: str | None, path: Path
     # A setting that is younger than a record had its default's meaning then.
     new = computing_settings(study, record["run"]["model"])
     younger = {key: Study.model_fields[key].default for key in new if key not in record["settings"]}
-    old = json.loads(json.dumps(younger)) | record["settings"]
+    old = json.loads(json.dumps(younger, default=str)) | record["settings"]
     changed = [f"{key}: {old[key]} -> {new[key]}" for key in new if old[key] != new[key]]
     if fingerprint not in (None, record["fingerprint"]):
         changed.append(f"fingerprint of the data: {record['fingerprint']} -> {fingerprint}")
