@@ -65,10 +65,10 @@ def _read_csv(path: Path, columns: list[str]) -> list[dict]:
 
 
 def _table(rows: list[list], folder: Path) -> pd.DataFrame:
-    table = pd.DataFrame(rows, columns=["patient", "label", "site", "image", "mask", "channel"])
+    table = pd.DataFrame(rows, columns=COLUMNS)
     for path in (*table["image"], *table["mask"]):
         if not path.is_file():
             raise InputError(f"{path} is not there, though the tables of {folder} name it.")
     if table.empty:
         raise InputError(f"{folder} names no images.")
-    return table[COLUMNS]
+    return table

@@ -18,7 +18,7 @@ from scipy import ndimage
 from ubc_lib.data.gate import check_box, check_enough_patients
 from ubc_lib.data.readers import Reader, cohort_state, read_cohort, reader_of
 from ubc_lib.data.volumes import LARGEST_SIDE, PARTS, Volume, read_volume
-from ubc_lib.study import Study
+from ubc_lib.study import Study, with_younger
 from ubc_lib.system.errors import InputError
 from ubc_lib.system.files import atomic_path, locked
 from ubc_lib.system.progress import progress_bar
@@ -280,10 +280,8 @@ def _read(study: Study, path: Path) -> Slices:
             left_out, fingerprint = tuple(map(str, stored["left_out"])), str(stored["fingerprint"])
     except (OSError, ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is damaged ({error}). Delete it; it is made anew.") from error
-    old, new = json.loads(settings), json.loads(_settings(study))
-    # A setting that is younger than a file had its default's meaning then.
-    younger = {key: Study.model_fields[key].default for key in new if key not in old}
-    old |= json.loads(json.dumps(younger))
+    new = json.loads(_settings(study))
+    old = with_younger(json.loads(settings), new)
     if old != new:
         changed = "; ".join(
             f"{key}: {old[key]} -> {new[key]}" for key in new if old[key] != new[key]

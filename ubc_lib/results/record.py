@@ -13,7 +13,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ubc_lib.study import Study
+from ubc_lib.study import Study, with_younger
 from ubc_lib.system.errors import InputError, unknown_name
 from ubc_lib.system.files import atomic_path
 
@@ -194,10 +194,8 @@ def read_record(path: Path | zipfile.Path) -> dict:
 
 def check_record(record: dict, study: Study, fingerprint: str | None, path: Path) -> None:
     """Raise InputError where a record was made with other settings or other data than asked for."""
-    # A setting that is younger than a record had its default's meaning then.
     new = computing_settings(study, record["run"]["model"])
-    younger = {key: Study.model_fields[key].default for key in new if key not in record["settings"]}
-    old = json.loads(json.dumps(younger, default=str)) | record["settings"]
+    old = with_younger(record["settings"], new)
     changed = [f"{key}: {old[key]} -> {new[key]}" for key in new if old[key] != new[key]]
     if fingerprint not in (None, record["fingerprint"]):
         changed.append(f"fingerprint of the data: {record['fingerprint']} -> {fingerprint}")

@@ -1,6 +1,8 @@
 """One study: every setting that a result depends on, checked and frozen."""
 
+import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Self
 
@@ -250,6 +252,12 @@ class Study(Protocol):
         """All settings as YAML, without the path of the cohort, which is this machine's."""
         fields = self.model_dump(mode="json", exclude={"cohort_root"})
         return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
+
+
+def with_younger(settings: dict, wanted: Iterable[str]) -> dict:
+    """Stored settings with the wanted ones that are younger: those had their default's meaning."""
+    younger = {key: Study.model_fields[key].default for key in wanted if key not in settings}
+    return json.loads(json.dumps(younger, default=str)) | settings
 
 
 def study_names() -> list[str]:

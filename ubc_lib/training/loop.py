@@ -50,8 +50,9 @@ def fit(
         guest.speed_up(model)
     optimizer = _adam(model, study.learning_rate)
     done = checkpoint.resume(model, optimizer) if checkpoint else Progress()
-    # A CUDA graph reads what lies in the same memory in every epoch.
-    seen = Examples(train.images.clone(), train.masks.clone(), train.target)
+    seen = train
+    if study.augmentation != "none":  # a CUDA graph reads the same memory in every epoch
+        seen = Examples(train.images.clone(), train.masks.clone(), train.target)
     alpha = torch.tensor(study.alpha, device=device)
     step = _training_step(model, optimizer, seen, alpha, study.dice, precision)
     if device.type == "cuda":
