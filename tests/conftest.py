@@ -36,6 +36,7 @@ def lesion(sizes=(2, 4, 6, 8, 4, 2), label: int = 2, shape=SHAPE) -> np.ndarray:
     It lies aside of the middle, where no mirror image or quarter turn of it lies.
     """
     mask = np.zeros(shape, np.uint8)
+    assert max(sizes) <= 16, "a wider square would leave the plane"
     for index, size in enumerate(sizes, start=1):
         across, along = (start + 4 - size // 2 for start in PLACE)
         mask[across : across + size, along : along + size, index] = label

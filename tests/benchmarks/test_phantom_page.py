@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.calibration import CALIBRATION, PHANTOM_FEATURES, forest_table
 from benchmarks.phantom_page import PAGE, comparison_table, quantile_figure, slice_figure
-from tests.conftest import brain, lesion, write_patient
+from tests.conftest import brain, write_patient
 
 SHAPE = (240, 240, 3)
 
@@ -49,7 +49,8 @@ def test_figure_shows_every_feature_of_both_cohorts(features):
 
 def test_slice_figure_outlines_the_lesion_of_each_patient(tmp_path):
     for grade in ("HGG", "LGG"):
-        mask = lesion(sizes=(0, 60), shape=SHAPE)
+        mask = np.zeros(SHAPE, np.uint8)
+        mask[90:150, 80:140, 2] = 2
         folder = tmp_path / grade / f"Phantom19_S03_00{1 + (grade == 'LGG')}_1"
         write_patient(folder, brain(1, SHAPE), mask)
     figure = slice_figure(tmp_path, columns=1, rows=1)
