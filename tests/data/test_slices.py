@@ -149,9 +149,8 @@ class TestPictures:
                     shape = (24, 24 + 2 * number, 1)
                     seg = np.zeros(shape[:2], np.uint8)
                     seg[8 : 8 + size, 8 : 8 + size] = 255
-                    Image.fromarray(brain(number, shape)[:, :, 0].astype(np.uint8)).save(
-                        tmp_path / f"{name}.png"
-                    )
+                    image = brain(len(rows), shape)[:, :, 0].astype(np.uint8)
+                    Image.fromarray(image).save(tmp_path / f"{name}.png")
                     Image.fromarray(seg).save(tmp_path / f"{name}_mask.png")
                     rows.append((f"{label}{number}", label, f"{name}.png", f"{name}_mask.png"))
         path = tmp_path / "manifest.csv"

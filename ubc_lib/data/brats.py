@@ -1,4 +1,4 @@
-"""Reads the training trees of BraTS 2018 to 2020 into a patient table."""
+"""Reads trees of BraTS, and of sets laid out like it, into a patient table."""
 
 import os
 import re
@@ -6,17 +6,26 @@ from pathlib import Path
 
 import pandas as pd
 
+from ubc_lib.data.formats import is_nifti
 from ubc_lib.data.gate import COLUMNS
+from ubc_lib.data.manifest import read_rows
 from ubc_lib.phantom.cohort import GRADES
 from ubc_lib.system.errors import InputError
 
+# What a file is called without its suffix: BraTS' names of all years first, then those of
+# UCSF-PDGM, UPENN-GBM and single odd files (BraTS20_Training_355: W39_1998.09.19_Segm).
+NAMES = {
+    "FLAIR": (r"[-_](flair|t2f)", r".*(flair|t2f).*"),
+    "mask": (r"[-_]seg", r".*(tumou?r|lesion)[-_]?seg[a-z]*", r".*seg(m|mentation)?"),
+}
+
 
 def read_brats(root: str | Path) -> pd.DataFrame:
-    """Read a training tree of BraTS 2018 or 2019 (HGG/, LGG/) or 2020 (flat) into a patient table.
+    """Read a training tree of BraTS (HGG/ and LGG/, or flat) into a patient table.
 
     In a flat tree the grade comes from `name_mapping.csv`. Raises InputError for a root that holds
-    no patients, a patient without FLAIR or mask, without grade, or found twice, and where the
-    folder cannot be read or vanishes.
+    no patients, or two sets of them, a patient without FLAIR or mask or with two that could be it,
+    without grade, or found twice, and where the folder cannot be read or vanishes.
     """
     try:
         return _read_tree(_tree(Path(root)))
@@ -31,18 +40,11 @@ def _read_tree(root: Path) -> pd.DataFrame:
     mapping = name_mapping(root)
     rows = []
     for parent in _grade_folders(root) or [root]:
-        for folder in _patient_folders(parent):
+        for folder in _folders(parent):
             known = mapping.get(folder.name, {})
-            rows.append(
-                {
-                    "patient": folder.name,
-                    "label": mapped_grade(folder, known) if parent == root else parent.name,
-                    "site": site_of(folder.name, known),
-                    "image": _file(folder, "flair", "FLAIR"),
-                    "mask": _file(folder, "seg", "mask"),
-                    "channel": None,
-                }
-            )
+            grade = mapped_grade(folder, known) if parent == root else parent.name.upper()
+            site, files = site_of(folder.name, known), [_file(folder, what) for what in NAMES]
+            rows.append([folder.name, grade, site, *files, None])
     if not rows:
         raise InputError(f"{root} holds no patients: HGG/ and LGG/ are empty.")
     table = pd.DataFrame(rows, columns=COLUMNS)
@@ -57,87 +59,113 @@ def _read_tree(root: Path) -> pd.DataFrame:
 
 
 def _tree(root: Path) -> Path:
-    """The folder that holds HGG/ and LGG/ or the patients; archives often add a level."""
+    """The folder that holds HGG/ and LGG/ or the patients; archives add levels and other sets."""
     if not root.is_dir():
         raise InputError(f"{root} is not a folder. COHORT_ROOT must name an unpacked BraTS tree.")
-    while not _grade_folders(root):
-        folders = _patient_folders(root)
-        if any(_candidates(folder, kind) for folder in folders for kind in ("flair", "seg")):
-            break
-        if len(folders) != 1:
-            raise InputError(
-                f"{root} holds no patients: neither HGG/ and LGG/ nor folders with *_flair.nii.gz."
-            )
-        root = folders[0]
-    return root
+    level = [root]
+    while level:
+        # A validation set lies beside the training set, and has no masks.
+        trees = [one for one in level if _grade_folders(one) or _holds(one, "mask")]
+        trees = trees or [one for one in level if _holds(one, "FLAIR")]
+        if len(trees) == 1:
+            return trees[0]
+        if trees:
+            names = " and ".join(str(one.relative_to(root)) for one in trees)
+            raise InputError(f"{root} holds patients in {names}. Set COHORT_ROOT to one of them.")
+        level = [folder for one in level for folder in _folders(one)] if len(level) < 9 else []
+    raise InputError(
+        f"{root} holds no patients: neither HGG/ and LGG/ nor folders with *_flair.nii.gz."
+    )
 
 
 def _grade_folders(root: Path) -> list[Path]:
-    return [root / grade for grade in GRADES if (root / grade).is_dir()]
+    """The folders HGG and LGG, however their names are written."""
+    return [folder for folder in _folders(root) if folder.name.upper() in GRADES]
 
 
-def _patient_folders(folder: Path) -> list[Path]:
+def _holds(root: Path, what: str) -> bool:
+    return any(_candidates(folder, what) for folder in _folders(root))
+
+
+def _folders(folder: Path) -> list[Path]:
     return sorted(
         Path(entry) for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] not in "._"
     )
 
 
-def _candidates(folder: Path, kind: str) -> list[Path]:
-    named = [folder / f"{folder.name}_{kind}{suffix}" for suffix in (".nii.gz", ".nii")]
-    found = [path for path in named if path.is_file()]
-    # BraTS20_Training_355 keeps its mask as W39_1998.09.19_Segm.nii.
-    return found or sorted(
-        path
-        for path in folder.iterdir()
-        if kind in path.name.lower() and path.name.endswith((".nii", ".nii.gz"))
+def _candidates(folder: Path, what: str) -> list[Path]:
+    """The NIfTI files of a folder that could be a patient's FLAIR or mask by the best name."""
+    found = [path for path in sorted(folder.iterdir()) if is_nifti(path) and path.name[0] != "."]
+    # Some archives unpack each file into a folder of the same name.
+    found = [
+        inner for path in found for inner in (sorted(path.iterdir()) if path.is_dir() else [path])
+    ]
+    best, *others = NAMES[what]
+    for pattern in (re.escape(folder.name) + best, f".*{best}", *others):
+        named = [path for path in found if re.fullmatch(pattern, _stem(path), re.IGNORECASE)]
+        if named:
+            return named
+    return []
+
+
+def _stem(path: Path) -> str:
+    return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
+
+
+def _file(folder: Path, what: str) -> Path:
+    found = _candidates(folder, what)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(
+            f"Patient {folder.name} has {len(found)} files that could be the {what}: "
+            f"{', '.join(path.name for path in found)}. Keep one in {folder}."
+        )
+    ending = {"FLAIR": "flair", "mask": "seg"}[what]
+    raise InputError(
+        f"Patient {folder.name} has no {what}: {folder} lacks {folder.name}_{ending}.nii.gz. "
+        "Restore the file or take the patient's folder away."
     )
 
 
-def _file(folder: Path, kind: str, what: str) -> Path:
-    found = _candidates(folder, kind)
-    if not found:
-        raise InputError(
-            f"Patient {folder.name} has no {what}: {folder} lacks {folder.name}_{kind}.nii.gz. "
-            "Restore the file or take the patient's folder away."
-        )
-    return found[0]
-
-
 def name_mapping(root: Path) -> dict[str, dict]:
-    """Rows of name_mapping.csv by every patient name that occurs in them."""
-    path = root / "name_mapping.csv"
-    if not path.is_file():
-        return {}
-    try:
-        rows = pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as CSV: {error}.") from error
+    """Rows of name_mapping.csv, in the tree's folder or above it, by every name that occurs."""
+    places = [one / name for one in (root, root.parent) for name in sorted(_mappings(one))]
     by_name: dict[str, dict] = {}
-    for row in rows:
-        for column, name in row.items():
-            if not column.startswith("BraTS_") or name in ("", "NA"):
+    for row in read_rows(places[0]) if places else []:
+        known = {key.casefold(): value for key, value in row.items()}
+        for column, name in known.items():
+            if not column.startswith("brats") or name in ("", "NA"):
                 continue
-            if by_name.setdefault(name, row).get("Grade") != row.get("Grade"):
-                raise InputError(f"{path} gives patient {name} two grades.")
+            if by_name.setdefault(name, known).get("grade") != known.get("grade"):
+                raise InputError(f"{places[0]} gives patient {name} two grades.")
     return by_name
+
+
+def _mappings(folder: Path) -> list[str]:
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return []
+    return [name for name in names if re.fullmatch(r"name_?mapping.*\.csv", name, re.IGNORECASE)]
 
 
 def mapped_grade(folder: Path, known: dict) -> str:
     """The grade of a patient's row of `name_mapping`; InputError without one."""
-    grade = known.get("Grade")
+    grade = known.get("grade", "").strip().upper()
     if grade not in GRADES:
         raise InputError(
             f"Patient {folder.name} has no grade: {folder.parent / 'name_mapping.csv'} says "
-            f"{grade or 'nothing'}; HGG or LGG is needed."
+            f"{grade or 'nothing'}; HGG or LGG is needed. Or sort the patients into HGG/ and LGG/."
         )
     return grade
 
 
 def site_of(patient: str, known: dict) -> str | None:
     """The site: a Site column, or the middle of a name of 2017 to 2019, `BraTS19_CBICA_AAB_1`."""
-    if known.get("Site"):
-        return known["Site"]
-    older = [name for column, name in sorted(known.items()) if column.startswith("BraTS_20")]
+    if known.get("site"):
+        return known["site"]
+    older = [name for column, name in sorted(known.items()) if column.startswith("brats_20")]
     for name in [patient, *reversed(older)]:
         match = re.match(r"(?:brats|phantom)\d\d_(?!training)([^_]+)_", name, re.IGNORECASE)
         if match:

@@ -1,51 +1,239 @@
-"""What must hold of a cohort before anything is trained on it."""
+"""What must hold of images, masks and a cohort before anything is trained on them."""
+
+import itertools
+import re
+import shlex
+import unicodedata
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from ubc_lib.data.volumes import Volume
+from ubc_lib.data.formats import UPRIGHT, Stored
 from ubc_lib.study import Study
 from ubc_lib.system.errors import InputError
 
 # Of the patient table that every reader gives.
 COLUMNS = ["patient", "label", "site", "image", "mask", "channel"]
 LARGEST_BOX_MM = 120  # a brain is longer
+SAME_PLACE = 0.2  # of a voxel: corners that lie nearer to each other are one
+NARROWEST = 8  # pixels: a side of fewer is a volume seen along a wrong axis
+LONGEST_PIXEL = 1.5  # times its other side
+LARGEST_LABEL = 32  # more than one value, and some above: grey levels, no labels
+FRAME_SHARE = 0.9  # of the outermost pixels: a mask that marks more is inverted
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Which values of a mask are the lesion.
+
+    labels: those that may occur, any but 0 being lesion; None where the values themselves decide.
+    above, value: what marks the lesion, where a user says so. share_max: the largest share of an
+    image that a lesion may have; None: not all, nor its frame. label: the class of the image;
+    may_be_empty: whether it may be without any lesion.
+    """
+
+    labels: tuple[int, ...] | None = None
+    above: float | None = None
+    value: float | None = None
+    share_max: float | None = None
+    label: str = "LABEL"
+    may_be_empty: bool = False
+
+
+def check_same_place(image: Stored, mask: Stored, where: str) -> None:
+    """Raise InputError unless two files show by what they state that they lie on each other."""
+    if image.values.shape != mask.values.shape:
+        raise InputError(
+            f"{where} differ in shape: {_size(image)} and {_size(mask)}. Save both from the same "
+            "image, neither cut, scaled nor transposed."
+        )
+    nifti = [one.format == "NIfTI" for one in (image, mask)]
+    if nifti[0] != nifti[1]:
+        raise InputError(
+            f"{where}: one is NIfTI, the other a picture without orientation, so that nothing "
+            "shows which of its sides is which. Save both in one format."
+        )
+    if image.orientation != mask.orientation:
+        raise InputError(
+            f"{where} differ in EXIF orientation ({image.orientation} and {mask.orientation}; "
+            f"{UPRIGHT} is upright): viewers show one of them turned. Save both upright."
+        )
+    if (image.affine is None) != (mask.affine is None):
+        raise InputError(
+            f"{where}: the header of one states no orientation and origin (sform and qform codes "
+            "are 0), so that nothing shows where it lies. Save the mask with its image's header."
+        )
+    if image.affine is not None:
+        corners = list(itertools.product(*[(0, n) for n in image.values.shape[::-1]], [1]))
+        apart = np.linalg.norm((image.affine - mask.affine)[:3] @ np.transpose(corners), axis=0)
+        if apart.max() > SAME_PLACE * min(image.spacing_mm):
+            raise InputError(
+                f"{where} lie in different places: their corners are up to {apart.max():.2f} mm "
+                f"apart (spacing {_mm(image)} and {_mm(mask)} mm, origins "
+                f"{_origin(image)} and {_origin(mask)}). Bring the mask to its image's grid."
+            )
+    elif not np.allclose(image.spacing_mm or 1, mask.spacing_mm or 1, rtol=1e-3):
+        raise InputError(
+            f"{where} differ in spacing: {_mm(image)} and {_mm(mask)} mm from slice to slice, row "
+            "to row and column to column."
+        )
+
+
+def check_plane(image: Stored, where: str) -> None:
+    """Raise InputError where an image's axial slices are lines, or its pixels far from square."""
+    slices, height, width = image.values.shape
+    if min(height, width) < min(NARROWEST, slices):
+        raise InputError(
+            f"{where} measures {width} x {height} pixels in each of {slices} axial slices: it is a "
+            "sagittal or coronal slice, or its header names its axes wrongly. Axial slices are "
+            "needed."
+        )
+    if min(height, width) == 1:
+        raise InputError(f"{where} is a line of {max(height, width)} pixels, no slice.")
+    _, *pixel = image.spacing_mm or (1.0, 1.0, 1.0)
+    if max(pixel) > LONGEST_PIXEL * min(pixel):
+        raise InputError(
+            f"{where} has axial pixels of {pixel[1]:g} x {pixel[0]:g} mm: it was taken in another "
+            "plane, in thick slices. Resample it to square pixels, or use axial series."
+        )
+
+
+def lesion_of(values: np.ndarray, marks: Marks, where: str) -> np.ndarray:
+    """What of a mask's values is lesion, bool; InputError where the values do not decide it."""
+    if marks.value is not None:
+        lesion = np.isclose(values, marks.value)
+    elif marks.above is not None:
+        lesion = values > marks.above
+    else:
+        _check_labels(np.unique(values), marks.labels, where)
+        lesion = values > 0
+    if not lesion.any() and not marks.may_be_empty:
+        raise InputError(
+            f"{where} is empty, no lesion is marked. If images of its class hold none, say so with "
+            f"without_lesion={shlex.quote(marks.label)}."
+        )
+    share = lesion.mean()
+    framed = lesion[:, [0, -1]].mean() + lesion[:, :, [0, -1]].mean() > 2 * FRAME_SHARE
+    whole = share == 1 or (framed and marks.labels is None)
+    if whole if marks.share_max is None else share > marks.share_max:
+        held = "" if share == 1 else ", all along its frame"
+        raise InputError(
+            f"{where} marks {share:.0%} of its image{held}: inverted, a region of something else, "
+            "or no mask. Say which value marks the lesion with mask_value=1 (or 0, …) or "
+            "mask_above=127, or set mask_share_max=1 where lesions are that large."
+        )
+    return lesion
+
+
+def _check_labels(found: np.ndarray, labels: tuple[int, ...] | None, where: str) -> None:
+    if labels is not None:
+        strange = np.setdiff1d(found, labels)
+        if len(strange):
+            raise InputError(f"{where} holds the label {strange[0]:g}; allowed are {labels}.")
+        return
+    marked = found[found > 0]
+    are_labels = (marked <= LARGEST_LABEL).all() and np.allclose(marked, np.round(marked))
+    if found[0] < 0 or (len(marked) > 1 and not are_labels):
+        few = ", ".join(f"{value:g}" for value in found[:6])
+        raise InputError(
+            f"{where} holds {len(found)} values ({few}{', …' if len(found) > 6 else ''}): grey "
+            "levels, probabilities or traces of compression, no labels. Say what marks the lesion "
+            f"with mask_above={found[-1] // 2 if found[-1] > 1 else 0.5:g} or "
+            f"mask_value={found[-1]:g}."
+        )
+
+
+def check_people(table: pd.DataFrame) -> None:
+    """Raise InputError where patients of a patient table are one person, by their names."""
+    patients = table.drop_duplicates("patient")
+    for column, names in (("patient", patients["patient"]), ("label", patients["label"].unique())):
+        known: dict[str, str] = {}
+        for name in names:
+            first = known.setdefault(same_name(name), name)
+            if first != name:
+                raise InputError(
+                    f"The {column}s {first!r} and {name!r} differ in case, spaces, leading zeros, "
+                    "invisible characters, or year or time point alone, so that one may stand on "
+                    "both sides of a split. Give one name to what is one, and keep one volume of a "
+                    "patient."
+                )
+
+
+def same_name(name: str) -> str:
+    """What two spellings of one patient's name have in common.
+
+    BraTS named the same scans by the year; a name's last part may be a time point.
+    """
+    text = unicodedata.normalize("NFKC", name).casefold()
+    text = "".join(one for one in text if unicodedata.category(one)[0] not in "CZ")
+    text = re.sub(r"^brats1\d_(?!training)", "", text)
+    text = re.sub(r"^(brats-[a-z]+-\d+)-\d{3}$|^(upenn-gbm-\d+)_\d+$", r"\1\2", text)
+    text = re.sub(r"^(ucsf-pdgm-\d+)(_fu\d+d)?(_nifti)?$", r"\1", text)
+    text = re.sub(r"^(\d+)\.0+$", r"\1", text)  # a number as a spreadsheet may save it
+    return re.sub(r"(?<!\d)0+(?=\d)", "", text)
+
+
+def check_copies(about: pd.DataFrame) -> None:
+    """Raise InputError where two images of a cohort are the same, by their values.
+
+    about: `Volume.about` of every image, with patient and image.
+    """
+    twice = about[about.duplicated(["digest"], keep=False)].sort_values("digest", kind="stable")
+    if len(twice):
+        one, other = twice.iloc[0], twice.iloc[1]
+        raise InputError(
+            f"{one['image']} of patient {one['patient']} and {other['image']} of patient "
+            f"{other['patient']} are the same image, value by value ({len(twice)} files of the "
+            "cohort stand twice or more). Keep one of each."
+        )
 
 
 def check_positive_label(table: pd.DataFrame, study: Study) -> None:
-    """Raise InputError where no patient of a patient table has the study's positive label."""
+    """Raise InputError where no patient of a patient table has a label that a study names."""
     labels = sorted(table["label"].unique())
-    if study.positive_label not in labels:
-        raise InputError(
-            f"positive_label is {study.positive_label!r}, but the cohort "
-            f"{study.cohort_root or study.cohort} holds the labels {labels}. Set positive_label to "
-            "one of them."
-        )
+    for setting in ("positive_label", "without_lesion"):
+        label = getattr(study, setting)
+        if label and label not in labels:
+            raise InputError(
+                f"{setting} is {label!r}, but the cohort {study.cohort_root or study.cohort} holds "
+                f"the labels {labels}. Set {setting} to one of them."
+            )
 
 
 def check_enough_patients(table: pd.DataFrame, study: Study, left_out: tuple[str, ...]) -> None:
     """Raise InputError where a class has fewer patients than the study asks for."""
     counts = table.drop_duplicates("patient")["label"].value_counts()
+    listed = f" ({len(left_out)} left out: {', '.join(left_out)})" if left_out else ""
     for label in sorted(counts.index):
         if counts[label] < study.patients_per_class:
-            listed = f" ({len(left_out)} left out: {', '.join(left_out)})" if left_out else ""
             raise InputError(
                 f"Study {study.name} asks for {study.patients_per_class} patients per class, but "
-                f"{label} has {counts[label]} with {study.slices_per_patient} lesion slices{listed}"
-                ". Lower patients_per_class."
+                f"{label} has {counts[label]} with {study.slices_per_patient} slices whose lesion "
+                f"can be seen at {study.image_size} pixels{listed}. Lower patients_per_class."
             )
     if len(counts) != 2:
-        raise InputError(
-            f"Study {study.name}: all usable patients are {counts.index[0]}{left_out}."
-        )
+        raise InputError(f"Study {study.name}: all usable patients are {counts.index[0]}{listed}.")
 
 
-def check_box(volume: Volume, patient: str) -> None:
+def check_box(about: dict, patient: str) -> None:
     """Raise InputError where a cohort of boxes around lesions holds a whole head."""
-    height, width = np.multiply(volume.image.shape[1:], volume.pixel_mm)
+    height, width = (about[side] * (about["pixel_mm"] or 1) for side in ("height", "width"))
     if max(height, width) > LARGEST_BOX_MM:
         raise InputError(
             f"Patient {patient} measures {height:.0f} x {width:.0f} mm, a whole head; the study's "
             "`volumes: boxes` needs images cut around the lesion beforehand. Set volumes=whole, "
             "and view=lesion to cut the boxes here."
         )
+
+
+def _size(stored: Stored) -> str:
+    return "x".join(map(str, stored.values.shape))
+
+
+def _mm(stored: Stored) -> str:
+    return " x ".join(f"{size:.4g}" for size in stored.spacing_mm or ())
+
+
+def _origin(stored: Stored) -> str:
+    return "(" + ", ".join(f"{place:.1f}" for place in stored.affine[:3, 3]) + ")"

@@ -1,5 +1,8 @@
-"""Reads a manifest of anyone's own images (CSV) into a patient table."""
+"""Reads a manifest of anyone's own images (CSV or XLSX) into a patient table."""
 
+import csv
+import io
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -7,42 +10,33 @@ import pandas as pd
 from ubc_lib.data.gate import COLUMNS
 from ubc_lib.system.errors import InputError
 
+NEEDED = ("patient", "label", "image", "mask")
+SEPARATORS = ",;\t|"
+UTF16 = (b"\xff\xfe", b"\xfe\xff")
+ROW = "row"  # of a table's line, as a spreadsheet shows it
+
 
 def read_manifest(path: str | Path, outside_paths: bool = False) -> pd.DataFrame:
-    """Read a CSV with the columns patient, label, image, mask (and site, channel if you like).
+    """Read a table with the columns patient, label, image, mask (and site, channel if you like).
 
     Paths are relative to the manifest, and may lead out of its folder with `outside_paths` alone.
     Raises InputError, with row numbers as a spreadsheet shows them, for missing columns, values or
     files, one image twice, a patient with two labels, and for more or fewer than two labels.
     """
     path = Path(path)
-    try:
-        table = pd.read_csv(path, dtype=str, skipinitialspace=True)
-    except (OSError, ValueError) as error:
-        raise InputError(f"The manifest {path} cannot be read as CSV: {error}.") from error
-    if not isinstance(table.index, pd.RangeIndex):
-        raise InputError(f"The manifest {path} has rows with more values than its first line.")
-    needed = ["patient", "label", "image", "mask"]
-    missing = [column for column in needed if column not in table]
-    if missing:
-        raise InputError(
-            f"The manifest {path} lacks the column(s) {', '.join(missing)}; it needs "
-            f"{', '.join(needed)} and may have site and channel."
-        )
-    table = table.reindex(columns=COLUMNS).astype(object)
-    table = table.where(table.notna(), None)
-    for column in needed:
-        if table[column].isna().any():
-            row = table[column].isna().to_numpy().argmax() + 2
-            raise InputError(f"The manifest {path}, row {row}: {column} is empty.")
-    for column in ("image", "mask"):
-        table[column] = [
-            _manifest_file(path, row, column, name, outside_paths)
-            for row, name in enumerate(table[column], 2)
-        ]
-    twice = table.duplicated(["patient", "image", "channel"]).to_numpy()
+    rows = read_rows(path, NEEDED)
+    for row in rows:
+        where = f"The manifest {path}, row {row[ROW]}"
+        for column in NEEDED:
+            if not row[column]:
+                raise InputError(f"{where}: {column} is empty.")
+        for column in ("image", "mask"):
+            row[column] = _named_file(path, f"{where}: {column}", row[column], outside_paths)
+    table = pd.DataFrame(rows).reindex(columns=[*COLUMNS, ROW]).astype(object)
+    table = table.where(table.notna() & table.ne(""), None)
+    twice = table.duplicated(["patient", "image", "channel"])
     if twice.any():
-        row = twice.argmax() + 2
+        row = table.loc[twice.idxmax(), ROW]
         raise InputError(f"The manifest {path}, row {row}: the same patient and image stand twice.")
     labels = sorted(table["label"].unique())
     if len(labels) != 2:
@@ -50,24 +44,83 @@ def read_manifest(path: str | Path, outside_paths: bool = False) -> pd.DataFrame
     mixed = table.groupby("patient")["label"].nunique()
     if (mixed > 1).any():
         raise InputError(f"The manifest {path}: patient {mixed.idxmax()} has both labels {labels}.")
-    return table.sort_values(["patient", "image"], ignore_index=True)
+    return table[COLUMNS].sort_values(["patient", "image"], ignore_index=True)
 
 
-def _manifest_file(path: Path, row: int, column: str, name: str, outside_paths: bool) -> Path:
-    """The file that a manifest names in a row."""
-    where, file = f"The manifest {path}, row {row}", path.parent / name
+def read_rows(path: Path, needed: tuple[str, ...] = ()) -> list[dict]:
+    """The rows of a table on disk as texts by column, each with its number as a spreadsheet's.
+
+    The separator is the one that the first line shows most of, the text UTF-8, UTF-16 or, where it
+    is neither, Windows-1251. The needed columns are named as asked, however they are written;
+    InputError where one is missing.
+    """
+    lines = _lines(path)
+    numbered = [(n, line) for n, line in enumerate(lines, 1) if any(line)]
+    header = numbered[0][1] if numbered else []
+    asked = {name.casefold(): name for name in (*needed, *COLUMNS)}
+    header = [asked.get(name.casefold(), name) for name in header]
+    missing = [column for column in needed if column not in header]
+    if missing:
+        raise InputError(
+            f"The table {path} lacks the column(s) {', '.join(missing)}; it needs "
+            f"{', '.join(needed)}, and has {', '.join(header) or 'nothing'}."
+        )
+    twice = [name for name in needed if header.count(name) > 1]
+    if twice:
+        raise InputError(f"The table {path} has two columns {twice[0]}.")
+    rows = []
+    for number, line in numbered[1:]:
+        if any(line[len(header) :]):
+            raise InputError(
+                f"The table {path}, row {number}, has more values than its first line."
+            )
+        line = line + [""] * len(header)
+        rows.append(dict(zip(header, line, strict=False)) | {ROW: number})
+    return rows
+
+
+def _lines(path: Path) -> list[list[str]]:
+    """The cells of a table, stripped."""
     try:
-        inside = file.resolve().is_relative_to(path.parent.resolve())
-        found = file.is_file()
-    except (OSError, ValueError, RuntimeError):  # no name that a file can have
-        inside = found = False
-    if found and not (inside or outside_paths):
-        raise InputError(
-            f"{where}: {column} {file} lies outside the manifest's folder. Where you trust the "
-            "manifest, allow that with outside_paths=true."
-        )
-    if not found:
-        raise InputError(
-            f"{where}: {column} {str(file)!r} is not there. Paths are relative to the manifest."
-        )
-    return file
+        if path.suffix.lower() == ".xlsx":
+            cells = pd.read_excel(path, header=None, dtype=str, na_filter=False).to_numpy().tolist()
+        else:
+            text = _decoded(path.read_bytes())
+            first = next((line for line in text.splitlines() if line.strip()), "")
+            separator = max(SEPARATORS, key=first.count)
+            cells = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
+    except Exception as error:  # openpyxl answers a stranger's bytes with errors of every kind
+        raise InputError(f"The table {path} cannot be read as CSV or XLSX: {error}.") from error
+    return [[cell.strip() for cell in line] for line in cells]
+
+
+def _decoded(data: bytes) -> str:
+    if data[:2] in UTF16:
+        return data.decode("utf-16")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1251")
+
+
+def _named_file(path: Path, where: str, name: str, outside_paths: bool) -> Path:
+    """The file that a manifest names, relative to its folder, also with backslashes."""
+    for written in (name, name.replace("\\", "/")):
+        file = path.parent / written
+        try:
+            inside = file.resolve().is_relative_to(path.parent.resolve())
+            found = file.is_file()
+        except (OSError, ValueError, RuntimeError):  # no name that a file can have
+            inside = found = False
+        if found and not (inside or outside_paths):
+            raise InputError(
+                f"{where} {file} lies outside the manifest's folder. Where you trust the "
+                "manifest, allow that with outside_paths=true."
+            )
+        if found:
+            return file
+    file = path.parent / name
+    problem = "is not there. Paths are relative to the manifest"
+    if os.path.isdir(file):
+        problem = "is a folder; name one file. Of a DICOM series make NIfTI first (dcm2niix)"
+    raise InputError(f"{where} {str(file)!r} {problem}.")

@@ -7,6 +7,7 @@ import pandas as pd
 
 from ubc_lib.data.brats import mapped_grade, name_mapping, site_of
 from ubc_lib.data.gate import COLUMNS
+from ubc_lib.data.manifest import read_rows
 from ubc_lib.system.errors import InputError
 
 
@@ -18,7 +19,7 @@ def read_bus_bra(root: str | Path) -> pd.DataFrame:
     """
     folder = _folder_of(Path(root), "bus_data.csv", "the unpacked archive of BUS-BRA")
     rows = []
-    for row in _read_csv(folder / "bus_data.csv", ["ID", "Case", "Pathology", "Device"]):
+    for row in read_rows(folder / "bus_data.csv", ("ID", "Case", "Pathology", "Device")):
         device = row["Device"].partition("@")[0].strip()
         image = folder / "Images" / f"{row['ID']}.png"
         mask = folder / "Masks" / f"{row['ID'].replace('bus_', 'mask_')}.png"
@@ -51,17 +52,6 @@ def _folder_of(root: Path, name: str, what: str) -> Path:
     if not found:
         raise InputError(f"{root} holds no {name}. COHORT_ROOT must name {what}.")
     return found[0].parent
-
-
-def _read_csv(path: Path, columns: list[str]) -> list[dict]:
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as CSV: {error}.") from error
-    absent = [column for column in columns if column not in table]
-    if absent:
-        raise InputError(f"{path} lacks the column(s) {', '.join(absent)}.")
-    return table.to_dict("records")
 
 
 def _table(rows: list[list], folder: Path) -> pd.DataFrame:

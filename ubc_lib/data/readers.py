@@ -15,13 +15,14 @@ from pathlib import Path
 import pandas as pd
 
 from ubc_lib.data.brats import read_brats
-from ubc_lib.data.gate import check_positive_label
+from ubc_lib.data.gate import check_people, check_positive_label
 from ubc_lib.data.manifest import read_manifest
 from ubc_lib.data.public import read_brats2020_slices, read_bus_bra
-from ubc_lib.data.volumes import BRATS_LABELS
 from ubc_lib.phantom.cohort import write_phantom
 from ubc_lib.study import SYNTHETIC, Study, data_folder
 from ubc_lib.system.errors import InputError, unknown_name
+
+BRATS_LABELS = (0, 1, 2, 3, 4)
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ def read_cohort(study: Study) -> pd.DataFrame:
             sites = sorted(known.unique())
             raise InputError(f"sites is {list(study.sites)}, but the cohort's are {sites}.")
         table = table[kept].reset_index(drop=True)
+    check_people(table)
     check_positive_label(table, study)
     return table
 

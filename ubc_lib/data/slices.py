@@ -7,17 +7,18 @@ import math
 import zipfile
 import zlib
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from PIL import Image
-from scipy import ndimage
 
-from ubc_lib.data.gate import check_box, check_enough_patients
+from ubc_lib.data.evidence import likenesses, telltales
+from ubc_lib.data.gate import Marks, check_box, check_copies, check_enough_patients
+from ubc_lib.data.planes import fit_mask, fit_plane, prepare
 from ubc_lib.data.readers import Reader, cohort_state, read_cohort, reader_of
-from ubc_lib.data.volumes import LARGEST_SIDE, PARTS, Volume, read_volume
+from ubc_lib.data.volumes import PARTS, Volume, read_volume
 from ubc_lib.study import Study, with_younger
 from ubc_lib.system.errors import InputError
 from ubc_lib.system.files import atomic_path, locked
@@ -32,6 +33,10 @@ DATA_SETTINGS = (
     "cohort",
     "sites",
     "smallest_lesion_mm2",
+    "mask_above",
+    "mask_value",
+    "mask_share_max",
+    "without_lesion",
     "patients_per_class",
     "positive_label",
     "slices_per_patient",
@@ -59,8 +64,9 @@ class Slices:
     table: one row per slice, in the same order: patient, label, target (1 for the positive
     label), site, slice_index (0-based, in the volume), lesion_area_mm2, lesion_fraction (of the
     pixels of `masks`).
-    left_out: patients with fewer lesion slices than a study needs.
+    left_out: patients with fewer slices than a study needs whose lesion can be seen.
     fingerprint: SHA-256 of images, masks and most of the table.
+    findings: what else a reader should know of the cohort, in sentences.
     """
 
     images: np.ndarray
@@ -69,6 +75,7 @@ class Slices:
     left_out: tuple[str, ...]
     fingerprint: str
     parts: np.ndarray | None = None
+    findings: tuple[str, ...] = ()
 
 
 def load_slices(study: Study) -> Slices:
@@ -106,9 +113,11 @@ def make_slices(study: Study) -> Slices:
     patients = [rows for _, rows in read_cohort(study).groupby("patient", sort=True)]
     reader = reader_of(study)
     work = Parallel(n_jobs=-1, return_as="generator")(
-        delayed(patient_slices)(rows, study, reader) for rows in patients
+        delayed(_of_patient)(rows, study, reader) for rows in patients
     )
-    made = list(progress_bar(work, total=len(patients), unit="patient", label="slices"))
+    work = list(progress_bar(work, total=len(patients), unit="patient", label="slices"))
+    about, made = pd.concat(one for one, _ in work), [one for _, one in work]
+    check_copies(about)
     left_out = tuple(
         rows["patient"].iloc[0] for rows, one in zip(patients, made, strict=True) if one is None
     )
@@ -129,18 +138,24 @@ def make_slices(study: Study) -> Slices:
     table = pd.concat(tables, ignore_index=True)
     check_enough_patients(table, study, left_out)
     parts = None if parts[0] is None else np.concatenate(parts)
-    return Slices(images, masks, table, left_out, fingerprint(images, masks, table), parts)
+    findings = (*telltales(about), *likenesses(table, images))
+    known = fingerprint(images, masks, table)
+    return Slices(images, masks, table, left_out, known, parts, findings)
 
 
-def patient_slices(rows: pd.DataFrame, study: Study, reader: Reader | None = None):
-    """Images, masks, their parts and table rows of one patient, by slice index.
-
-    None with too few slices.
-    """
-    patient, reader = rows["patient"].iloc[0], reader or reader_of(study)
+def read_patient(rows: pd.DataFrame, study: Study, reader: Reader) -> list[Volume]:
+    """The volumes of one patient's rows of the patient table, each through the gate."""
+    patient, label = rows[["patient", "label"]].iloc[0]
+    marks = Marks(
+        reader.mask_labels,
+        study.mask_above,
+        study.mask_value,
+        study.mask_share_max,
+        label,
+        may_be_empty=label == study.without_lesion,
+    )
     volumes = [
-        read_volume(row.image, row.mask, patient, row.channel, reader.mask_labels)
-        for row in rows.itertuples()
+        read_volume(row.image, row.mask, patient, row.channel, marks) for row in rows.itertuples()
     ]
     if len(volumes) > 1 and any(len(volume.image) > 1 for volume in volumes):
         raise InputError(
@@ -148,25 +163,51 @@ def patient_slices(rows: pd.DataFrame, study: Study, reader: Reader | None = Non
             "volume or several 2-D images."
         )
     if study.volumes == "boxes" and reader.heads:
-        check_box(volumes[0], patient)
-    volumes = [_prepare(volume, patient, study) for volume in volumes]
+        check_box(volumes[0].about, patient)
+    return volumes
+
+
+def _of_patient(rows: pd.DataFrame, study: Study, reader: Reader):
+    """What the files say of themselves, and `patient_slices`."""
+    volumes = read_patient(rows, study, reader)
+    about = rows.assign(**pd.DataFrame([one.about for one in volumes], index=rows.index))
+    return about, patient_slices(rows, study, volumes)
+
+
+def patient_slices(rows: pd.DataFrame, study: Study, volumes: list[Volume] | None = None):
+    """Images, masks, their parts and table rows of one patient, by slice index.
+
+    None with too few slices. A slice without lesion has an area of 0, and is taken where the study
+    says that its class has none: those that show most.
+    """
+    patient = rows["patient"].iloc[0]
+    volumes = read_patient(rows, study, reader_of(study)) if volumes is None else volumes
+    volumes = [prepare(volume, patient, study) for volume in volumes]
+    healthy = not any(volume.mask.any() for volume in volumes)
     areas = [
         (float(area * np.prod(volume.pixel_mm)), number, index)
         for number, volume in enumerate(volumes)
-        for index, area in enumerate(volume.mask.sum(axis=(1, 2)))
+        for index, area in enumerate(
+            (volume.image if healthy else volume.mask).astype(bool).sum(axis=(1, 2))
+        )
         if area
     ]
-    candidates = [one for one in areas if one[0] >= study.smallest_lesion_mm2]
-    if len(candidates) < study.slices_per_patient:
+    candidates = sorted(
+        (one for one in areas if healthy or one[0] >= study.smallest_lesion_mm2),
+        key=lambda one: (-one[0], one[1:]),
+    )
+    visible = (
+        one for one in candidates if healthy or fit_mask(volumes[one[1]].mask[one[2]], study).any()
+    )
+    largest = sorted(islice(visible, study.slices_per_patient), key=lambda one: one[1:])
+    if len(largest) < study.slices_per_patient:
         return None
-    largest = sorted(candidates, key=lambda one: (-one[0], one[1:]))[: study.slices_per_patient]
-    largest.sort(key=lambda one: one[1:])
-    images = np.stack([_fit(volumes[v].image[k], study) for _, v, k in largest])
-    masks = np.stack([_fit_mask(volumes[v].mask[k], study) for _, v, k in largest])
+    images = np.stack([fit_plane(volumes[v].image[k], study) for _, v, k in largest])
+    masks = np.stack([fit_mask(volumes[v].mask[k], study) for _, v, k in largest])
     parts = None
     if volumes[0].parts is not None:
         parts = np.stack(
-            [[_fit_mask(part[k], study) for part in volumes[v].parts] for _, v, k in largest]
+            [[fit_mask(part[k], study) for part in volumes[v].parts] for _, v, k in largest]
         )
     label = rows["label"].iloc[0]
     table = pd.DataFrame(
@@ -176,63 +217,11 @@ def patient_slices(rows: pd.DataFrame, study: Study, reader: Reader | None = Non
             "target": int(label == study.positive_label),
             "site": rows["site"].iloc[0],
             "slice_index": [v if len(volumes) > 1 else k for _, v, k in largest],
-            "lesion_area_mm2": [area for area, _, _ in largest],
+            "lesion_area_mm2": [0.0 if healthy else area for area, _, _ in largest],
             "lesion_fraction": masks.mean(axis=(1, 2)),
         }
     )
     return images, masks, parts, table
-
-
-def _prepare(volume: Volume, patient: str, study: Study) -> Volume:
-    """Normalise and, for the lesion view, cut the box; both on the full-resolution volume."""
-    image, mask, parts = volume.image, volume.mask, volume.parts
-    if study.normalisation != "none":
-        axes = (1, 2) if study.normalisation == "slice" else None
-        brain = image != 0
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = image.mean(axis=axes, where=brain, keepdims=True)
-            deviation = image.std(axis=axes, where=brain, keepdims=True)
-            image = np.where(brain & (deviation > 0), (image - mean) / deviation, 0)
-        if not image.any():
-            raise InputError(f"Patient {patient}: the image is constant, nothing can be learnt.")
-    if study.view == "lesion":
-        for axis, start, length in _lesion_box(volume, study.box_mm):
-            image, mask = (_window(array, axis, start, length) for array in (image, mask))
-            parts = None if parts is None else _window(parts, axis + 1, start, length)
-    return Volume(image.astype(np.float32), mask, volume.pixel_mm, parts)
-
-
-def _lesion_box(volume: Volume, box_mm: float) -> list[tuple[int, int, int]]:
-    """Axis, start and length of an in-plane square centred on the largest lesion component."""
-    components, _ = ndimage.label(volume.mask)
-    largest = np.bincount(components.ravel())[1:].argmax()
-    _, *bounds = ndimage.find_objects(components)[largest]
-    lengths = [max(1, round(min(box_mm / pixel, LARGEST_SIDE))) for pixel in volume.pixel_mm]
-    return [
-        (axis, (bound.start + bound.stop - length) // 2, length)
-        for axis, (bound, length) in enumerate(zip(bounds, lengths, strict=True), start=1)
-    ]
-
-
-def _window(array: np.ndarray, axis: int, start: int, length: int) -> np.ndarray:
-    """`length` elements along an axis from `start`; zeros where that lies outside."""
-    before, after = max(0, -start), max(0, start + length - array.shape[axis])
-    padded = np.pad(array, [(before, after) if i == axis else (0, 0) for i in range(array.ndim)])
-    return padded.take(range(start + before, start + before + length), axis=axis)
-
-
-def _fit(plane: np.ndarray, study: Study) -> np.ndarray:
-    """One slice as a float32 square of image_size, by antialiased resizing or central cropping."""
-    side = max(plane.shape) if study.fit == "resize" else study.image_size
-    for axis in (0, 1):
-        plane = _window(plane, axis, (plane.shape[axis] - side) // 2, side)
-    picture = Image.fromarray(np.ascontiguousarray(plane, dtype=np.float32))
-    size = (study.image_size, study.image_size)
-    return np.asarray(picture.resize(size, Image.Resampling.BILINEAR), dtype=np.float32)
-
-
-def _fit_mask(plane: np.ndarray, study: Study) -> np.ndarray:
-    return _fit(plane.astype(np.float32), study) >= 0.5
 
 
 def fingerprint(images: np.ndarray, masks: np.ndarray, table: pd.DataFrame) -> str:
@@ -262,6 +251,7 @@ def _save(slices: Slices, study: Study, state: str, path: Path) -> None:
             settings=np.array(_settings(study)),
             cohort_state=np.array(state),
             fingerprint=np.array(slices.fingerprint),
+            findings=np.array(slices.findings, dtype=str),
         )
 
 
@@ -278,6 +268,7 @@ def _read(study: Study, path: Path) -> Slices:
                 keep_default_na=False,
             )
             left_out, fingerprint = tuple(map(str, stored["left_out"])), str(stored["fingerprint"])
+            findings = tuple(map(str, stored["findings"])) if "findings" in stored else ()
     except (OSError, ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is damaged ({error}). Delete it; it is made anew.") from error
     new = json.loads(_settings(study))
@@ -293,4 +284,5 @@ def _read(study: Study, path: Path) -> Slices:
     if parts is not None:
         shape = len(images), len(PARTS), *images.shape[1:]
         parts = parts[: math.prod(shape)].reshape(shape) if len(parts) else None
-    return Slices(images, masks.reshape(images.shape), table, left_out, fingerprint, parts)
+    masks = masks.reshape(images.shape)
+    return Slices(images, masks, table, left_out, fingerprint, parts, findings)

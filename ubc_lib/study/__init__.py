@@ -59,6 +59,10 @@ class Study(Protocol):
     positive_label: str = "HGG"
     sites: tuple[str, ...] = ()  # patients of these alone, all if empty; "TCIA*" names several
     smallest_lesion_mm2: Annotated[float, Field(ge=0)] = 0.0  # on a slice that is taken
+    mask_above: float | None = None  # values of a mask that are lesion, where not any but 0 is
+    mask_value: float | None = None
+    mask_share_max: Annotated[float, Field(gt=0, le=1)] | None = None  # of an image, by a lesion
+    without_lesion: str = ""  # the label whose images may have empty masks
     patients_per_class: Annotated[int, Field(ge=2)] = 76
     slices_per_patient: PositiveInt = 5
     phantom: Literal["plain", "decoy", "outline"] = "plain"
@@ -136,6 +140,17 @@ class Study(Protocol):
         for name, other in [("baseline", self.baseline), *self.pairs]:
             if other not in self.models:
                 raise ValueError(f"{name} is compared with {other!r}, none of the models")
+        return self
+
+    @model_validator(mode="after")
+    def _masks_make_sense(self) -> Self:
+        if self.mask_above is not None and self.mask_value is not None:
+            raise ValueError("mask_above and mask_value both say what a mask marks; set one")
+        if self.without_lesion and (self.view == "lesion" or self.smallest_lesion_mm2):
+            raise ValueError("without_lesion: there is no lesion to cut boxes or ask areas of")
+        for name in self.models if self.without_lesion else ():
+            if self.of(name).image != "whole" or self.of(name).mask_input:
+                raise ValueError(f"without_lesion: its masks give the class away (model {name})")
         return self
 
     @classmethod
