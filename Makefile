@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help study book pdf check-book test test-cluster mutants bench publish restore lock clean
+.PHONY: help study check book pdf check-book test test-cluster mutants bench publish restore lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -22,6 +22,9 @@ help: ## this list
 study: $(ENV) ## run a study (STUDY=quick COHORT_ROOT= SET= CORES=all GPUS=1, trainings at once on a GPU) and build its book
 	@python -m ubc_lib study "$(or $(STUDY),quick)" "$(SET)" --cohort-root="$(COHORT_ROOT)" \
 	  --cores=$(CORES) --gpus=$(GPUS)
+
+check: $(ENV) ## look at a cohort before training: STUDY= COHORT_ROOT= SET=; outlines as a page
+	@python -m ubc_lib check "$(or $(STUDY),quick)" "$(SET)" --cohort-root="$(COHORT_ROOT)"
 
 book: $(ENV) ## rebuild the pages of STUDY, or of the committed results, without training
 	@python -m ubc_lib book $(STUDY)

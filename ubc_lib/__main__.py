@@ -19,12 +19,14 @@ MACHINES = (1, 4, 16, 64)
 def study(options: argparse.Namespace) -> None:
     """Check a study and run it to its book: cohort, trainings, results, pages."""
     from ubc_lib.data.readers import cohort_state  # noqa: PLC0415
+    from ubc_lib.data.slices import made_from  # noqa: PLC0415
     from ubc_lib.study import PAPER_LABELS, ROOT, Study  # noqa: PLC0415
 
     asked = Study.load(options.study, options.settings, options.cohort_root)
     if {entry.network for entry in asked.models.values()} - PAPER_LABELS.keys():
         importlib.import_module("ubc_lib.models").check_networks(asked)
-    cohort_state(asked)
+    if cohort_state(asked) not in ("", made_from(asked)):
+        check(options)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     gpu = "yes" if shutil.which("nvidia-smi") else "no"
     told = {"study": options.study, "settings": options.settings}
@@ -36,6 +38,21 @@ def study(options: argparse.Namespace) -> None:
     arguments += ["--config", *(f"{key}={value}" for key, value in told.items())]
     os.chdir(ROOT)
     os.execv(sys.executable, [sys.executable, "-m", "snakemake", *arguments])
+
+
+def check(options: argparse.Namespace) -> None:
+    """Look at a cohort's images and masks before anything is trained on them."""
+    from ubc_lib.book.check import check_cohort  # noqa: PLC0415
+    from ubc_lib.book.words import say  # noqa: PLC0415
+    from ubc_lib.study import Study  # noqa: PLC0415
+
+    asked = Study.load(options.study, options.settings, options.cohort_root)
+    checked = check_cohort(asked)
+    print(say("check.txt.j2", study=asked, checked=checked))
+    if checked.problems:
+        raise InputError(
+            "Nothing is trained on this cohort as it is. Mend what is named above, or take it out."
+        )
 
 
 def book(options: argparse.Namespace) -> None:
@@ -113,7 +130,9 @@ def parser() -> argparse.ArgumentParser:
         return added
 
     run = command(study, of_a_study=True)
-    run.add_argument("--cohort-root", default="", help="where its patients are, if not phantoms")
+    looked_at = command(check, of_a_study=True)
+    for one in (run, looked_at):
+        one.add_argument("--cohort-root", default="", help="its patients, if not phantoms")
     run.add_argument("--cores", default="all")
     run.add_argument("--gpus", type=int, default=1, help="trainings at once on a GPU")
     pages = command(book, of_a_study=False)

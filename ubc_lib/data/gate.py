@@ -174,6 +174,18 @@ def same_name(name: str) -> str:
     return re.sub(r"(?<!\d)0+(?=\d)", "", text)
 
 
+def check_usable(about: pd.DataFrame) -> None:
+    """Raise InputError with the first problem of a cohort's images, and whose others there are.
+
+    about: see `slices.examine`.
+    """
+    problems = about[about["problem"].ne("")].drop_duplicates("patient")
+    if len(problems):
+        others = ", ".join(problems["patient"][1:6]) + (", …" if len(problems) > 6 else "")
+        more = f" {len(problems) - 1} more patients cannot be used: {others}; make check lists all."
+        raise InputError(problems["problem"].iloc[0] + (more if others else ""))
+
+
 def check_copies(about: pd.DataFrame) -> None:
     """Raise InputError where two images of a cohort are the same, by their values.
 

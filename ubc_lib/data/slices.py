@@ -15,7 +15,13 @@ import pandas as pd
 from joblib import Parallel, delayed
 
 from ubc_lib.data.evidence import likenesses, telltales
-from ubc_lib.data.gate import Marks, check_box, check_copies, check_enough_patients
+from ubc_lib.data.gate import (
+    Marks,
+    check_box,
+    check_copies,
+    check_enough_patients,
+    check_usable,
+)
 from ubc_lib.data.planes import fit_mask, fit_plane, prepare
 from ubc_lib.data.readers import Reader, cohort_state, read_cohort, reader_of
 from ubc_lib.data.volumes import PARTS, Volume, read_volume
@@ -110,23 +116,25 @@ def made_from(study: Study) -> str | None:
 
 def make_slices(study: Study) -> Slices:
     """Read every volume of the cohort and take from each patient the slices with most lesion."""
-    patients = [rows for _, rows in read_cohort(study).groupby("patient", sort=True)]
-    reader = reader_of(study)
-    work = Parallel(n_jobs=-1, return_as="generator")(
-        delayed(_of_patient)(rows, study, reader) for rows in patients
-    )
-    work = list(progress_bar(work, total=len(patients), unit="patient", label="slices"))
-    about, made = pd.concat(one for one, _ in work), [one for _, one in work]
-    check_copies(about)
-    left_out = tuple(
-        rows["patient"].iloc[0] for rows, one in zip(patients, made, strict=True) if one is None
-    )
-    made = [one for one in made if one is not None]
+    about, made = examine(study)
+    check_usable(about)
+    return assemble(study, about, made)
+
+
+def assemble(study: Study, about: pd.DataFrame, made: dict) -> Slices:
+    """The slices of all patients that can be used, together; see `examine`.
+
+    Raises InputError for images that stand twice, and where too few patients are left.
+    """
+    usable = about[about["problem"].eq("")]
+    left_out = tuple(name for name in usable["patient"].unique() if made[name] is None)
+    made = [one for one in made.values() if one is not None]
     if not made:
         raise InputError(
-            f"No patient of {study.name} has {study.slices_per_patient} slices with lesion. "
-            "Lower slices_per_patient."
+            f"No patient of {study.name} can be used with {study.slices_per_patient} slices whose "
+            f"lesion can be seen at {study.image_size} pixels. Lower slices_per_patient."
         )
+    check_copies(usable)
     images, masks, parts, tables = zip(*made, strict=True)
     images = np.concatenate(images).astype(np.float16).astype(np.float32)
     if not np.isfinite(images).all():
@@ -138,9 +146,34 @@ def make_slices(study: Study) -> Slices:
     table = pd.concat(tables, ignore_index=True)
     check_enough_patients(table, study, left_out)
     parts = None if parts[0] is None else np.concatenate(parts)
-    findings = (*telltales(about), *likenesses(table, images))
+    findings = (*telltales(usable), *likenesses(table, images))
     known = fingerprint(images, masks, table)
     return Slices(images, masks, table, left_out, known, parts, findings)
+
+
+def examine(study: Study) -> tuple[pd.DataFrame, dict]:
+    """Read a cohort: its patient table with what the files say, and the slices by patient.
+
+    The table has the columns of `Volume.about` and `problem`, why a patient cannot be used. Slices:
+    see `patient_slices`; None also for patients with a problem.
+    """
+    patients = [rows for _, rows in read_cohort(study).groupby("patient", sort=True)]
+    reader = reader_of(study)
+    work = Parallel(n_jobs=-1, return_as="generator")(
+        delayed(_examine_patient)(rows, study, reader) for rows in patients
+    )
+    work = list(progress_bar(work, total=len(patients), unit="patient", label="slices"))
+    about = pd.concat([one for one, _ in work], ignore_index=True)
+    return about, {one["patient"].iloc[0]: made for one, made in work}
+
+
+def _examine_patient(rows: pd.DataFrame, study: Study, reader: Reader):
+    try:
+        volumes = read_patient(rows, study, reader)
+        said = pd.DataFrame([one.about for one in volumes], index=rows.index)
+        return rows.assign(**said, problem=""), patient_slices(rows, study, volumes)
+    except InputError as error:
+        return rows.assign(problem=str(error)), None
 
 
 def read_patient(rows: pd.DataFrame, study: Study, reader: Reader) -> list[Volume]:
@@ -165,13 +198,6 @@ def read_patient(rows: pd.DataFrame, study: Study, reader: Reader) -> list[Volum
     if study.volumes == "boxes" and reader.heads:
         check_box(volumes[0].about, patient)
     return volumes
-
-
-def _of_patient(rows: pd.DataFrame, study: Study, reader: Reader):
-    """What the files say of themselves, and `patient_slices`."""
-    volumes = read_patient(rows, study, reader)
-    about = rows.assign(**pd.DataFrame([one.about for one in volumes], index=rows.index))
-    return about, patient_slices(rows, study, volumes)
 
 
 def patient_slices(rows: pd.DataFrame, study: Study, volumes: list[Volume] | None = None):
