@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tests.conftest import LPS, brain, lesion, tiny_study
 from tests.records import made_record
 from ubc_lib.data.manifest import read_manifest
-from ubc_lib.data.slices import patient_slices
+from ubc_lib.data.patients import patient_slices
 from ubc_lib.data.volumes import read_volume
 from ubc_lib.results.record import check_record, read_record, write_record
 from ubc_lib.results.runs import tidy

@@ -2,11 +2,20 @@
 
 import pytest
 
+from tests.conftest import tiny_study
 from tests.records import record_all
 from ubc_lib.book.live import LiveExplorer, volume_view
+from ubc_lib.data.slices import load_slices
 from ubc_lib.models import build_model
 from ubc_lib.system.errors import InputError
 from ubc_lib.training.weights import save_weights, weights_path
+
+
+@pytest.fixture
+def study(study):
+    """A study with slices."""
+    load_slices(study)
+    return study
 
 
 @pytest.fixture
@@ -73,6 +82,11 @@ def test_a_volume_is_shown_with_its_lesion(study):
     patient = LiveExplorer(study).patient.value
     names = [volume.name for volume in volume_view(study, patient).volumes]
     assert names == [f"{patient}_flair.nii.gz", f"{patient}_seg.nii.gz"]
+
+
+def test_who_only_looks_makes_no_slices(tree):
+    with pytest.raises(InputError, match="Run make study STUDY=fresh first"):
+        LiveExplorer(tiny_study(tree, name="fresh"))
 
 
 def test_an_unknown_patient_is_named(study):

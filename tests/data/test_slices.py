@@ -5,8 +5,9 @@ from PIL import Image
 
 from tests.conftest import LPS, brain, lesion, tiny_study, write_nifti, write_patient, write_tree
 from ubc_lib.data.brats import read_brats
+from ubc_lib.data.patients import patient_slices
 from ubc_lib.data.readers import READERS, Reader
-from ubc_lib.data.slices import fingerprint, load_slices, make_slices, patient_slices
+from ubc_lib.data.slices import fingerprint, load_slices, make_slices, read_slices
 from ubc_lib.system.errors import InputError
 
 ONE_SLICE = {"slices_per_patient": 1, "images_per_class": (1, 2)}
@@ -213,6 +214,24 @@ class TestStored:
         load_slices(study)
         with pytest.raises(InputError, match=r"other settings \(image_size: 32 -> 64\).*new name"):
             load_slices(tiny_study(tree, image_size=64))
+
+    def test_slices_of_another_root_are_refused_not_replaced(self, study, tmp_path):
+        kept = load_slices(study)
+        other = write_tree(tmp_path / "other")
+        write_patient(other / "LGG" / "BraTS19_SITE0_more_1")
+        with pytest.raises(InputError, match=r"was made from .*tree, not from .*other.*name="):
+            load_slices(tiny_study(other))
+        assert read_slices(study).fingerprint == kept.fingerprint
+
+    def test_slices_of_a_cohort_that_has_moved_are_kept(self, study, tree, tmp_path):
+        kept = load_slices(study)
+        moved = tree.rename(tmp_path / "moved")
+        assert load_slices(tiny_study(moved)).fingerprint == kept.fingerprint
+
+    def test_who_only_looks_makes_nothing(self, study):
+        with pytest.raises(InputError, match="Run make study STUDY=tiny first"):
+            read_slices(study)
+        assert not study.run_folder.exists()
 
     def test_a_damaged_file_is_named(self, study):
         load_slices(study)

@@ -8,7 +8,8 @@ import pandas as pd
 
 from ubc_lib.book.layers import lesion_layer, slice_layer, stacked
 from ubc_lib.book.words import say
-from ubc_lib.data.slices import Slices, assemble, examine
+from ubc_lib.data.patients import examine
+from ubc_lib.data.slices import Slices, assemble
 from ubc_lib.results.runs import write_table
 from ubc_lib.study import Study
 from ubc_lib.system.errors import InputError
@@ -21,8 +22,8 @@ class Checked(NamedTuple):
 
     usable, patients: how many. problems: why patients, or all of them (""), cannot be used.
     left_out: patients with too few slices. findings: what to know besides.
-    folder: of files.csv, a row per image (see `slices.examine`), and of index.html, a slice of each
-    patient with its outline.
+    folder: of files.csv, a row per image (see `patients.examine`), and of index.html, a slice of
+    each patient with its outline.
     """
 
     usable: int

@@ -16,7 +16,7 @@ from ubc_lib.book.layers import (
 from ubc_lib.book.widgets import SHOWN
 from ubc_lib.book.words import say
 from ubc_lib.data.readers import read_cohort
-from ubc_lib.data.slices import load_slices
+from ubc_lib.data.slices import read_slices
 from ubc_lib.data.split import draw_split
 from ubc_lib.figures.style import RESPONSE_OPACITY
 from ubc_lib.models import network_class
@@ -29,13 +29,13 @@ from ubc_lib.training.weights import load_weights, response_of
 class LiveExplorer(VBox):
     """Choose run, test patient, slice and opacity; see what the run's model responds.
 
-    Raises InputError where the cohort of the study cannot be used.
+    Nothing is written. Raises InputError where the study has no slices yet.
     """
 
     def __init__(self, study: Study):
         wide = {"style": {"description_width": "9em"}, "layout": {"width": "auto"}}
         choose = partial(Dropdown, **wide)
-        self.study, self.slices = study, load_slices(study)
+        self.study, self.slices = study, read_slices(study)
         self.predictions = load_runs(study).predictions if has_runs(study) else None
         self.networks = {model: load_weights(study, model) for model in study.models}
         models = [(label, model) for model, label in reversed(study.labels.items())]

@@ -177,7 +177,7 @@ def same_name(name: str) -> str:
 def check_usable(about: pd.DataFrame) -> None:
     """Raise InputError with the first problem of a cohort's images, and whose others there are.
 
-    about: see `slices.examine`.
+    about: see `patients.examine`.
     """
     problems = about[about["problem"].ne("")].drop_duplicates("patient")
     if len(problems):

@@ -1,4 +1,4 @@
-"""Patient table -> training arrays: the slices of each patient with the largest lesion area."""
+"""The training arrays of a cohort: made once from its patients' slices, and read from then on."""
 
 import hashlib
 import io
@@ -7,28 +7,19 @@ import math
 import zipfile
 import zlib
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 
 from ubc_lib.data.evidence import likenesses, telltales
-from ubc_lib.data.gate import (
-    Marks,
-    check_box,
-    check_copies,
-    check_enough_patients,
-    check_usable,
-)
-from ubc_lib.data.planes import fit_mask, fit_plane, prepare
-from ubc_lib.data.readers import Reader, cohort_state, read_cohort, reader_of
-from ubc_lib.data.volumes import PARTS, Volume, read_volume
+from ubc_lib.data.gate import check_copies, check_enough_patients, check_usable
+from ubc_lib.data.patients import examine
+from ubc_lib.data.readers import cohort_state
+from ubc_lib.data.volumes import PARTS
 from ubc_lib.study import Study, with_younger
 from ubc_lib.system.errors import InputError
 from ubc_lib.system.files import atomic_path, locked
-from ubc_lib.system.progress import progress_bar
 
 # Of the table. They must stay as they are: with one more, or another name, no record of a run would
 # be known any more.
@@ -89,17 +80,22 @@ def load_slices(study: Study) -> Slices:
 
     They are made anew once files of `cohort_root`, where it is given, have changed; runs of other
     data are then told by the fingerprint. Raises InputError where the cohort cannot be used, or
-    the file belongs to other settings.
+    the file belongs to other settings or another `cohort_root`.
     """
-    path = study.run_folder / "slices.npz"
+    path, root = _path(study), str(study.cohort_root and study.cohort_root.resolve())
     with locked(path.with_suffix(".lock")):
         state = cohort_state(study)
         if path.is_file():
-            slices = _read(study, path)
+            slices = read_slices(study)
             if state in ("", made_from(study)):
                 return slices
-        _save(make_slices(study), study, state, path)
-    return _read(study, path)
+            if (other := _noted(study, "cohort_root")) not in (None, "", root):
+                raise InputError(
+                    f"{path} was made from {other}, not from {root}. Give the study another name "
+                    f"(name=…), or delete {path.parent} to begin again."
+                )
+        _save(make_slices(study), study, {"cohort_state": state, "cohort_root": root}, path)
+    return read_slices(study)
 
 
 def made_from(study: Study) -> str | None:
@@ -107,9 +103,17 @@ def made_from(study: Study) -> str | None:
 
     See `cohort_state`. Empty for slices of phantoms, and of versions that did not note it.
     """
+    return _noted(study, "cohort_state")
+
+
+def _path(study: Study) -> Path:
+    return study.run_folder / "slices.npz"
+
+
+def _noted(study: Study, name: str) -> str | None:
     try:
-        with np.load(study.run_folder / "slices.npz", allow_pickle=False) as stored:
-            return str(stored["cohort_state"]) if "cohort_state" in stored else ""
+        with np.load(_path(study), allow_pickle=False) as stored:
+            return str(stored[name]) if name in stored else ""
     except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile):
         return None
 
@@ -151,105 +155,6 @@ def assemble(study: Study, about: pd.DataFrame, made: dict) -> Slices:
     return Slices(images, masks, table, left_out, known, parts, findings)
 
 
-def examine(study: Study) -> tuple[pd.DataFrame, dict]:
-    """Read a cohort: its patient table with what the files say, and the slices by patient.
-
-    The table has the columns of `Volume.about` and `problem`, why a patient cannot be used. Slices:
-    see `patient_slices`; None also for patients with a problem.
-    """
-    patients = [rows for _, rows in read_cohort(study).groupby("patient", sort=True)]
-    reader = reader_of(study)
-    work = Parallel(n_jobs=-1, return_as="generator")(
-        delayed(_examine_patient)(rows, study, reader) for rows in patients
-    )
-    work = list(progress_bar(work, total=len(patients), unit="patient", label="slices"))
-    about = pd.concat([one for one, _ in work], ignore_index=True)
-    return about, {one["patient"].iloc[0]: made for one, made in work}
-
-
-def _examine_patient(rows: pd.DataFrame, study: Study, reader: Reader):
-    try:
-        volumes = read_patient(rows, study, reader)
-        said = pd.DataFrame([one.about for one in volumes], index=rows.index)
-        return rows.assign(**said, problem=""), patient_slices(rows, study, volumes)
-    except InputError as error:
-        return rows.assign(problem=str(error)), None
-
-
-def read_patient(rows: pd.DataFrame, study: Study, reader: Reader) -> list[Volume]:
-    """The volumes of one patient's rows of the patient table, each through the gate."""
-    patient, label = rows[["patient", "label"]].iloc[0]
-    marks = Marks(
-        reader.mask_labels,
-        study.mask_above,
-        study.mask_value,
-        study.mask_share_max,
-        label,
-        may_be_empty=label == study.without_lesion,
-    )
-    volumes = [
-        read_volume(row.image, row.mask, patient, row.channel, marks) for row in rows.itertuples()
-    ]
-    if len(volumes) > 1 and any(len(volume.image) > 1 for volume in volumes):
-        raise InputError(
-            f"Patient {patient} has {len(volumes)} images, one of them a volume; a patient is one "
-            "volume or several 2-D images."
-        )
-    if study.volumes == "boxes" and reader.heads:
-        check_box(volumes[0].about, patient)
-    return volumes
-
-
-def patient_slices(rows: pd.DataFrame, study: Study, volumes: list[Volume] | None = None):
-    """Images, masks, their parts and table rows of one patient, by slice index.
-
-    None with too few slices. A slice without lesion has an area of 0, and is taken where the study
-    says that its class has none: those that show most.
-    """
-    patient = rows["patient"].iloc[0]
-    volumes = read_patient(rows, study, reader_of(study)) if volumes is None else volumes
-    volumes = [prepare(volume, patient, study) for volume in volumes]
-    healthy = not any(volume.mask.any() for volume in volumes)
-    areas = [
-        (float(area * np.prod(volume.pixel_mm)), number, index)
-        for number, volume in enumerate(volumes)
-        for index, area in enumerate(
-            (volume.image if healthy else volume.mask).astype(bool).sum(axis=(1, 2))
-        )
-        if area
-    ]
-    candidates = sorted(
-        (one for one in areas if healthy or one[0] >= study.smallest_lesion_mm2),
-        key=lambda one: (-one[0], one[1:]),
-    )
-    visible = (
-        one for one in candidates if healthy or fit_mask(volumes[one[1]].mask[one[2]], study).any()
-    )
-    largest = sorted(islice(visible, study.slices_per_patient), key=lambda one: one[1:])
-    if len(largest) < study.slices_per_patient:
-        return None
-    images = np.stack([fit_plane(volumes[v].image[k], study) for _, v, k in largest])
-    masks = np.stack([fit_mask(volumes[v].mask[k], study) for _, v, k in largest])
-    parts = None
-    if volumes[0].parts is not None:
-        parts = np.stack(
-            [[fit_mask(part[k], study) for part in volumes[v].parts] for _, v, k in largest]
-        )
-    label = rows["label"].iloc[0]
-    table = pd.DataFrame(
-        {
-            "patient": patient,
-            "label": label,
-            "target": int(label == study.positive_label),
-            "site": rows["site"].iloc[0],
-            "slice_index": [v if len(volumes) > 1 else k for _, v, k in largest],
-            "lesion_area_mm2": [0.0 if healthy else area for area, _, _ in largest],
-            "lesion_fraction": masks.mean(axis=(1, 2)),
-        }
-    )
-    return images, masks, parts, table
-
-
 def fingerprint(images: np.ndarray, masks: np.ndarray, table: pd.DataFrame) -> str:
     """SHA-256 of slices: records of runs are known by it, whatever else the table may hold.
 
@@ -265,7 +170,7 @@ def _settings(study: Study) -> str:
     return json.dumps(study.model_dump(mode="json", include=set(DATA_SETTINGS)), sort_keys=True)
 
 
-def _save(slices: Slices, study: Study, state: str, path: Path) -> None:
+def _save(slices: Slices, study: Study, notes: dict[str, str], path: Path) -> None:
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file,
@@ -275,13 +180,20 @@ def _save(slices: Slices, study: Study, state: str, path: Path) -> None:
             table=np.frombuffer(slices.table.to_csv(index=False).encode(), dtype=np.uint8),
             left_out=np.array(slices.left_out, dtype=str),
             settings=np.array(_settings(study)),
-            cohort_state=np.array(state),
+            **{name: np.array(note) for name, note in notes.items()},
             fingerprint=np.array(slices.fingerprint),
             findings=np.array(slices.findings, dtype=str),
         )
 
 
-def _read(study: Study, path: Path) -> Slices:
+def read_slices(study: Study) -> Slices:
+    """The slices in the run folder, for those who only look: nothing is made or written.
+
+    Raises InputError where there are none, or they are damaged or of other settings.
+    """
+    path = _path(study)
+    if not path.is_file():
+        raise InputError(f"{path} is not there. Run make study STUDY={study.name} first.")
     try:
         with np.load(path, allow_pickle=False) as stored:
             settings = str(stored["settings"])
