@@ -9,6 +9,8 @@ PYTHON ?= python3
 ENV := .venv/installed
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
+# Through the environment, where no quote or space of theirs means anything to the shell.
+export STUDY COHORT_ROOT SET CORES GPUS
 
 .DEFAULT_GOAL := help
 .PHONY: help study check book pdf check-book test test-cluster mutants bench publish restore lock clean
@@ -20,17 +22,17 @@ help: ## this list
 	@echo '  make study STUDY=quick SET="epochs=5 images_per_class=[2,10]"'
 
 study: $(ENV) ## run a study (STUDY=quick COHORT_ROOT= SET= CORES=all GPUS=1, trainings at once on a GPU) and build its book
-	@python -m ubc_lib study "$(or $(STUDY),quick)" "$(SET)" --cohort-root="$(COHORT_ROOT)" \
-	  --cores=$(CORES) --gpus=$(GPUS)
+	@python -m ubc_lib study "$${STUDY:-quick}" "$$SET" --cohort-root="$$COHORT_ROOT" \
+	  --cores="$$CORES" --gpus="$$GPUS"
 
 check: $(ENV) ## look at a cohort before training: STUDY= COHORT_ROOT= SET=; outlines as a page
-	@python -m ubc_lib check "$(or $(STUDY),quick)" "$(SET)" --cohort-root="$(COHORT_ROOT)"
+	@python -m ubc_lib check "$${STUDY:-quick}" "$$SET" --cohort-root="$$COHORT_ROOT"
 
 book: $(ENV) ## rebuild the pages of STUDY, or of the committed results, without training
-	@python -m ubc_lib book $(STUDY)
+	@python -m ubc_lib book $${STUDY:+"$$STUDY"}
 
 pdf: $(ENV) ## the same, with all pages as one PDF besides (needs Chromium)
-	@python -m ubc_lib book $(STUDY) --pdf
+	@python -m ubc_lib book $${STUDY:+"$$STUDY"} --pdf
 
 check-book: $(ENV) ## look at every page of the book in _build/html: requests, weights, links, accessibility
 	UBC_BOOK=_build/html pytest tests/test_browser.py tests/book/test_build.py \
@@ -51,11 +53,11 @@ bench: $(ENV) ## measure the engine against the reference loop (40 minutes on a 
 	@python -m benchmarks.performance_page
 
 publish: $(ENV) ## copy results of STUDY to data/results, without pictures of real patients; fit costs anew
-	@python -m ubc_lib publish "$(or $(STUDY),quick)" "$(SET)"
+	@python -m ubc_lib publish "$${STUDY:-quick}" "$$SET"
 	@python -m benchmarks.cost
 
 restore: $(ENV) ## copy the committed records of STUDY to data/runs, to continue them
-	@python -m ubc_lib restore "$(or $(STUDY),quick)" "$(SET)"
+	@python -m ubc_lib restore "$${STUDY:-quick}" "$$SET"
 
 lock: $(ENV) ## choose the newest versions within the ranges of pyproject.toml
 	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --upgrade \

@@ -3,17 +3,20 @@
 
 import os
 import sys
+from urllib.parse import unquote
 
 from ubc_lib.data.readers import cohort_state
 from ubc_lib.training.cost import job_minutes, memory_mb
 from ubc_lib.system.errors import InputError
 from ubc_lib.data.slices import made_from
 from ubc_lib.results.record import record_path
-from ubc_lib.study import Study, parts_of
+from ubc_lib.study import ROOT, Study, parts_of
 
-# An empty value on the command line arrives as None.
-STUDY, SETTINGS = config.get("study") or "quick", config.get("settings") or ""
-COHORT_ROOT = config.get("cohort_root") or ""
+# Percent-encoded by `python -m ubc_lib study`: Snakemake's jobs change quotes on their way.
+STUDY, SETTINGS, COHORT_ROOT = (
+    unquote(config.get(key) or default)
+    for key, default in (("study", "quick"), ("settings", ""), ("cohort_root", ""))
+)
 try:
     study = Study.load(STUDY, SETTINGS, COHORT_ROOT)
     state = cohort_state(study)
@@ -23,7 +26,7 @@ except InputError as error:
 NOTEBOOKS = study.run_folder / "notebooks"
 NEEDS_GPU = config.get("gpu", "no") == "yes" or study.device == "cuda"
 # exec: a signal to the job reaches Python, with no shell between.
-RUN = "exec python -m ubc_lib notebook {input.notebook} {output} study={STUDY:q} settings={SETTINGS:q}"
+RUN = "exec python -m ubc_lib notebook {input.notebook:q} {output:q} study={STUDY:q} settings={SETTINGS:q}"
 
 wildcard_constraints:
     model="|".join(study.models),
@@ -70,7 +73,7 @@ localrules:
 rule cohort:
     input:
         changed_cohort(),
-        notebook="notebooks/01_cohort.ipynb",
+        notebook=ROOT / "notebooks/01_cohort.ipynb",
     output:
         NOTEBOOKS / "01_cohort.ipynb",
     threads: workflow.cores
@@ -80,7 +83,7 @@ rule cohort:
 
 rule models:
     input:
-        notebook="notebooks/02_models.ipynb",
+        notebook=ROOT / "notebooks/02_models.ipynb",
     output:
         NOTEBOOKS / "02_models.ipynb",
     shell:
@@ -91,7 +94,7 @@ rule train:
     input:
         rules.cohort.output,
         lost_record,
-        notebook="notebooks/03_train.ipynb",
+        notebook=ROOT / "notebooks/03_train.ipynb",
     output:
         NOTEBOOKS / "03_train-{model}-seed{seed}.ipynb",
     threads: study.threads
@@ -110,7 +113,7 @@ rule train:
 rule results:
     input:
         expand(rules.train.output, model=study.models, seed=study.all_seeds),
-        notebook="notebooks/04_results.ipynb",
+        notebook=ROOT / "notebooks/04_results.ipynb",
     output:
         NOTEBOOKS / "04_results.ipynb",
     shell:
@@ -121,7 +124,7 @@ rule statistics:
     input:
         expand(rules.train.output, model=study.models, seed=study.all_seeds),
         records_of_parts,
-        notebook="notebooks/06_statistics.ipynb",
+        notebook=ROOT / "notebooks/06_statistics.ipynb",
     output:
         NOTEBOOKS / "06_statistics.ipynb",
     shell:
@@ -131,7 +134,7 @@ rule statistics:
 rule explorer:
     input:
         rules.results.output,
-        notebook="notebooks/05_explorer.ipynb",
+        notebook=ROOT / "notebooks/05_explorer.ipynb",
     output:
         NOTEBOOKS / "05_explorer.ipynb",
     shell:

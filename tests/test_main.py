@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
+from urllib.parse import unquote
 
 import pytest
 
@@ -12,11 +14,21 @@ from ubc_lib.study import ROOT
 
 @pytest.fixture
 def executed(monkeypatch) -> list[str]:
-    """The command that a process would go on as; nothing is run."""
+    """The command that a study is run with; nothing is run."""
     found = []
-    monkeypatch.setattr(os, "execv", lambda _path, command: found.extend(command))
-    monkeypatch.setattr(os, "chdir", lambda _path: None)
+
+    def run(command, **_):
+        found.extend(map(str, command))
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(subprocess, "run", run)
     return found
+
+
+def told(command: list[str]) -> dict[str, str]:
+    """What Snakemake is told of the study."""
+    pairs = command[command.index("--config") + 1 :]
+    return {key: unquote(value) for key, _, value in (pair.partition("=") for pair in pairs)}
 
 
 def test_a_study_is_run_by_snakemake_with_what_was_asked_for(executed):
@@ -24,7 +36,43 @@ def test_a_study_is_run_by_snakemake_with_what_was_asked_for(executed):
     assert executed[1:4] == ["-m", "snakemake", "book"]
     assert executed[executed.index("--cores") + 1] == "2"
     assert "gpu=3" in executed
-    assert {"study=quick", "settings=epochs=3 seeds=[4]", "cohort_root="} < set(executed)
+    asked = told(executed)
+    assert (asked["study"], asked["settings"]) == ("quick", "epochs=3 seeds=[4]")
+
+
+@pytest.mark.parametrize("title", ["a b", 'with "quotes"', "a {braces: 1} %20"])
+def test_settings_arrive_as_they_were_written(executed, title):
+    settings = f"name=mine 'title={title}'"
+    main(["study", "quick", settings])
+    assert told(executed)["settings"] == settings
+    assert not set("\"'{} ") & set("".join(executed[executed.index("--config") :]))
+
+
+def test_a_study_that_does_not_finish_says_how_to_go_on(executed, monkeypatch):
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=1))
+    with pytest.raises(SystemExit, match=r"not finished.*same command again.*snakemake/log"):
+        main(["study", "quick"])
+
+
+def test_a_root_for_a_study_that_reads_none_is_refused_with_those_that_do(executed, tmp_path):
+    with pytest.raises(SystemExit, match=r"quick makes its own patients.*brats2019.*bus_bra"):
+        main(["study", "quick", "--cohort-root", str(tmp_path)])
+    assert not executed
+
+
+def test_make_hands_on_quotes_and_spaces(tmp_path):
+    script = tmp_path / "python"
+    script.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    script.chmod(0o755)
+    settings = """name=x 'title=a "b" c'"""
+    command = ["make", "-f", ROOT / "Makefile", "-o", ".venv/installed", "study"]
+    command += [f"SET={settings}", "COHORT_ROOT=/a b/c", "STUDY=brats2019"]
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    said = done.stdout.splitlines()
+    assert said[2:6] == ["study", "brats2019", settings, "--cohort-root=/a b/c"]
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,11 @@ def test_the_name_of_another_study_is_refused():
         Study.load("quick", "epochs=5 name=paper")
 
 
+def test_a_root_below_the_home_is_found(monkeypatch):
+    monkeypatch.setenv("HOME", "/somewhere")
+    assert str(Study.load("brats2019", "", "~/brats").cohort_root) == "/somewhere/brats"
+
+
 def test_cohort_root_leaves_the_name():
     assert Study.load("brats2019", cohort_root="/data").name == "brats2019"
 
@@ -84,6 +89,8 @@ def test_cohort_root_leaves_the_name():
         ("quick", "learning_rate=.nan", "learning_rate"),
         ("quick", "models=[resnet34,resnet34]", "models names a value twice"),
         ("quick", "models=resnet34", "models must name one or more models.*'resnet34'"),
+        ("quick", "seeds=3", r"seeds: a list is needed, such as \[3\], got 3"),
+        ("quick", "mask_above=1 mask_value=2", "mask_above and mask_value both say"),
         ("quick", "models=[]", "models must name one or more models"),
         ("quick", "models='{fast: {learning_rat: 1}}'", "models.fast.learning_rat"),
         (
@@ -129,6 +136,20 @@ def test_more_seeds_go_where_their_sizes_go_and_may_be_seeds_already():
     study = tiny_study(seeds=(0, 5), more_seeds=(5, 6), more_seeds_at=(99,))
     assert study.all_seeds == (0, 5)
     assert study.sizes_of(5) == study.images_per_class
+
+
+def test_seeds_that_a_user_names_are_all_that_is_trained():
+    plain = Study.load("lesion_crops")
+    assert plain.more_seeds
+    assert Study.load("lesion_crops", "seeds=[0]").all_seeds == (0,)
+    more = Study.load("lesion_crops", "seeds=[0] more_seeds=[7] more_seeds_at=[190]")
+    assert more.all_seeds == (0, 7)
+
+
+def test_labels_that_are_numbers_are_read_as_text():
+    settings = "cohort=manifest view=whole positive_label=1 without_lesion=0 sites=[2]"
+    study = Study.load("quick", settings)
+    assert (study.positive_label, study.without_lesion, study.sites) == ("1", "0", ("2",))
 
 
 def test_each_draw_follows_the_seed_of_the_run_unless_it_is_held_fixed():

@@ -25,13 +25,18 @@ SETTINGS = (
 
 
 def snakemake(
-    data: Path, root: Path | str, *targets: str, settings: str = SETTINGS, gpu: str = "no"
+    data: Path,
+    root: Path | str,
+    *targets: str,
+    settings: str = SETTINGS,
+    gpu: str = "no",
+    cores: int = 2,
 ):
     environment = os.environ | {"UBC_DATA": str(data), "PYTHONUNBUFFERED": "1"}
     environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     return subprocess.run(
         [
-            *("snakemake", *targets, "--cores", "2", "--nolock"),
+            *("snakemake", *targets, "--cores", str(cores), "--nolock"),
             *([] if "--dry-run" in targets else ["--quiet", "all"]),
             *("--rerun-triggers", "mtime", "--resources", "gpu=1"),
             *("--config", "study=lesion_crops", f"settings={settings}", f"cohort_root={root}"),
@@ -127,6 +132,22 @@ def test_after_a_file_of_the_cohort_has_changed_its_runs_are_refused(finished, t
     os.utime(flair, ns=times)
     assert done.returncode != 0
     assert "fingerprint of the data" in done.stdout + done.stderr
+
+
+def test_on_one_core_one_training_runs_at_a_time(tmp_path):
+    write_tree(tmp_path / "tree")
+    settings = (
+        SETTINGS.replace("[1,4]", "[1]")
+        + " models='{a: {network: resnet34}, b: {network: resnet34}}'"
+    )
+    done = snakemake(tmp_path / "data", tmp_path / "tree", "results", settings=settings, cores=1)
+    assert done.returncode == 0, done.stdout + done.stderr
+    times = []
+    for path in tmp_path.rglob("03_train-*.ipynb"):
+        about = nbformat.read(path, 4).metadata["papermill"]
+        times.append((about["start_time"], about["end_time"]))
+    (_, first_end), (second_start, _) = sorted(times)
+    assert first_end < second_start
 
 
 @pytest.mark.parametrize(

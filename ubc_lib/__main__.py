@@ -7,9 +7,12 @@ import argparse
 import importlib
 import os
 import shutil
+import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 from ubc_lib.system.errors import InputError
 
@@ -20,7 +23,8 @@ def study(options: argparse.Namespace) -> None:
     """Check a study and run it to its book: cohort, trainings, results, pages."""
     from ubc_lib.data.readers import cohort_state  # noqa: PLC0415
     from ubc_lib.data.slices import made_from  # noqa: PLC0415
-    from ubc_lib.study import PAPER_LABELS, ROOT, Study  # noqa: PLC0415
+    from ubc_lib.study import PAPER_LABELS, ROOT, Study, data_folder  # noqa: PLC0415
+    from ubc_lib.system.signals import sigterm_forwarded  # noqa: PLC0415
 
     asked = Study.load(options.study, options.settings, options.cohort_root)
     if {entry.network for entry in asked.models.values()} - PAPER_LABELS.keys():
@@ -30,14 +34,22 @@ def study(options: argparse.Namespace) -> None:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     gpu = "yes" if shutil.which("nvidia-smi") else "no"
     told = {"study": options.study, "settings": options.settings}
-    told |= {"cohort_root": options.cohort_root, "gpu": gpu}
-    arguments = ["book", "--cores", options.cores]
-    arguments += ["--resources", f"gpu={options.gpus}", f"mem_mb={memory}"]
+    told |= {"cohort_root": str(asked.cohort_root or ""), "gpu": gpu}
+    # Of a clone that cannot be written to, what is written goes beside the results.
+    place = ROOT if os.access(ROOT, os.W_OK) else data_folder().resolve()
+    place.mkdir(parents=True, exist_ok=True)
+    arguments = ["book", "--cores", options.cores, "--snakefile", ROOT / "Snakefile"]
+    arguments += ["--directory", place, "--resources", f"gpu={options.gpus}", f"mem_mb={memory}"]
     arguments += ["--keep-going", "--rerun-incomplete", "--rerun-triggers", "mtime"]
     arguments += ["--quiet", "all", "--nolock"]
-    arguments += ["--config", *(f"{key}={value}" for key, value in told.items())]
-    os.chdir(ROOT)
-    os.execv(sys.executable, [sys.executable, "-m", "snakemake", *arguments])
+    arguments += ["--config", *(f"{key}={quote(value)}" for key, value in told.items())]
+    with sigterm_forwarded():
+        ended = subprocess.run([sys.executable, "-m", "snakemake", *arguments], check=False)
+    if ended.returncode:
+        raise InputError(
+            "The study is not finished: see above. What is done is kept; run the same command "
+            f"again to go on from there. All that was said stands in {place}/.snakemake/log."
+        )
 
 
 def check(options: argparse.Namespace) -> None:
@@ -152,6 +164,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> None:
     """Run one command; what the user got wrong is one line, and exit status 1."""
     options = parser().parse_args(arguments)
+    if not os.access(Path.home(), os.W_OK):  # Jupyter, Snakemake and others write there
+        os.environ["HOME"] = tempfile.mkdtemp(prefix="home-")
     try:
         options.command(options)
     except InputError as error:

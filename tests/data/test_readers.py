@@ -55,6 +55,80 @@ class TestBratsTree:
         masks = read_brats(tmp_path).set_index("patient")["mask"]
         assert masks["BraTS20_Training_355"].name == "W39_1998.09.19_Segm.nii"
 
+    @pytest.mark.parametrize(
+        ("folder", "flair", "seg"),
+        [
+            ("BraTS-GLI-00002-000", "{}-t2f.nii.gz", "{}-seg.nii.gz"),
+            ("BraTS2021_00003", "{}_flair.nii.gz", "{}_seg.nii.gz"),
+            ("UCSF-PDGM-0004", "{}_FLAIR.nii.gz", "{}_tumor_segmentation.nii.gz"),
+            ("UPENN-GBM-00001_11", "{}_FLAIR.nii.gz", "{}_segm.nii.gz"),
+            ("BraTS19_S_1_1", "{}_flair.NII.GZ", "{}_Seg.NII"),
+            ("BraTS20_7", "{}_flair.nii/07_brain_flair.nii", "{}_seg.nii/07_final_seg.nii"),
+        ],
+    )
+    def test_names_of_other_years_and_sets_are_found(self, tree, folder, flair, seg):
+        files = tree / "HGG" / folder
+        flair, seg = flair.format(folder), seg.format(folder)
+        for name in (flair, seg, f"{folder}_t1.nii", f"{folder}_brain_segmentation.nii"):
+            (files / name).parent.mkdir(parents=True, exist_ok=True)
+            (files / name).touch()
+        found = read_brats(tree).set_index("patient").loc[folder]
+        assert (found["image"], found["mask"]) == (files / flair, files / seg)
+
+    @pytest.mark.parametrize(
+        ("one", "other", "what"),
+        [
+            ("P_flair.nii", "P_flair.nii.gz", "FLAIR"),
+            ("P_seg.nii", "P_seg.nii.gz", "mask"),
+            ("a_tumor_seg.nii", "b_tumor_seg.nii", "mask"),
+            ("flair_old.nii", "flair_new.nii", "FLAIR"),
+        ],
+    )
+    def test_two_files_that_could_be_it_are_not_chosen_between(self, tree, one, other, what):
+        folder = tree / "HGG" / "P"
+        write_patient(folder)
+        (folder / f"P_{'flair' if what == 'FLAIR' else 'seg'}.nii.gz").unlink()
+        for name in (one, other):
+            write_nifti(folder / name, brain())
+        with pytest.raises(
+            InputError, match=f"Patient P has 2 files that could be the {what}: .*{one}"
+        ):
+            read_brats(tree)
+
+    def test_grades_may_be_written_small(self, tree):
+        for grade in ("HGG", "LGG"):
+            (tree / grade).rename(tree / grade.lower())
+        assert set(read_brats(tree)["label"]) == {"HGG", "LGG"}
+
+    def test_of_a_download_the_set_with_masks_is_read(self, tmp_path):
+        names = {"BraTS20_Training_001": "HGG", "BraTS20_Training_002": "LGG"}
+        flat_tree(tmp_path / "Training" / "MICCAI", names)
+        validation = tmp_path / "Validation" / "MICCAI" / "BraTS20_Validation_001"
+        write_nifti(validation / f"{validation.name}_flair.nii", brain())
+        assert len(read_brats(tmp_path)) == 2
+
+    def test_two_sets_with_masks_are_refused_with_both(self, tmp_path):
+        for name in ("2018", "2019"):
+            write_tree(tmp_path / "data" / name)
+        with pytest.raises(InputError, match=r"data/2018 and data/2019.*COHORT_ROOT to one"):
+            read_brats(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [
+            ("name_mapping.csv", "Grade;BraTS_2020_subject_ID\nHGG;A\nLGG;B\n"),
+            ("name_mapping.csv", "grade,brats_2020_subject_id\nhgg,A\nlgg ,B\n"),
+            ("Name_Mapping_2020.csv", "Grade,BraTS_2020_subject_ID\nHGG,A\nLGG,B\n"),
+            ("../name_mapping.csv", "Grade\tBraTS_2020_subject_ID\nHGG\tA\nLGG\tB\n"),
+        ],
+        ids=["semicolons", "small letters", "another name", "a folder above"],
+    )
+    def test_the_name_mapping_may_be_written_otherwise(self, tmp_path, name, text):
+        for patient in ("A", "B"):
+            write_patient(tmp_path / "set" / patient)
+        (tmp_path / "set" / name).write_text(text)
+        assert read_brats(tmp_path / "set")["label"].tolist() == ["HGG", "LGG"]
+
     def test_nii_and_nii_gz_may_be_mixed(self, tree):
         write_patient(tree / "HGG" / "BraTS19_SITE0_plain_1", suffix=".nii")
         assert len(read_brats(tree)) == 9
@@ -148,8 +222,63 @@ class TestManifest:
         assert set(table["label"]) == {"0", "1"}
 
     @pytest.mark.parametrize(
+        "write",
+        [
+            lambda t, path: t.to_csv(path, index=False, sep=";"),
+            lambda t, path: t.to_csv(path, index=False, sep="\t"),
+            lambda t, path: t.to_csv(path, index=False, encoding="utf-8-sig"),
+            lambda t, path: t.to_csv(path, index=False, encoding="utf-16"),
+            lambda t, path: t.to_csv(path, index=False, lineterminator="\r\n"),
+            lambda t, path: t.rename(columns=str.upper).to_csv(path, index=False),
+            lambda t, path: t.rename(columns=lambda name: f" {name} ").to_csv(path, index=False),
+            lambda t, path: t.assign(image=".\\" + t["image"]).to_csv(path, index=False),
+        ],
+        ids=["semicolons", "tabs", "mark", "utf-16", "crlf", "capitals", "spaces", "backslashes"],
+    )
+    def test_spreadsheets_write_otherwise(self, manifest, write):
+        plain = read_manifest(path := manifest())
+        write(pd.read_csv(path), path)
+        pd.testing.assert_frame_equal(read_manifest(path).astype(str), plain.astype(str))
+
+    def test_a_workbook_is_read(self, manifest):
+        path = manifest()
+        table = pd.read_csv(path).assign(label=[0, 0, 1, 1], site=["NA", None, "2", 3])
+        table.to_excel(path.with_suffix(".xlsx"), index=False)
+        read = read_manifest(path.with_suffix(".xlsx"))
+        assert read["label"].tolist() == ["0", "0", "1", "1"]
+        assert read["site"].tolist() == ["NA", None, "2", "3"]
+
+    def test_cyrillic_of_windows_is_read(self, manifest):
+        path = manifest(lambda t: t.assign(label=["опухоль", "опухоль", "норма", "норма"]))
+        path.write_bytes(path.read_text().encode("cp1251"))
+        assert set(read_manifest(path)["label"]) == {"опухоль", "норма"}
+
+    def test_words_for_nothing_are_words(self, manifest):
+        def renamed(table):
+            return table.assign(
+                patient=["NA", "NA", "NULL", "NULL"], label=["None", "None", "nan", "nan"]
+            )
+
+        read = read_manifest(manifest(renamed))
+        assert set(read["patient"]) == {"NA", "NULL"}
+        assert set(read["label"]) == {"None", "nan"}
+
+    def test_rows_are_counted_as_a_spreadsheet_counts_them(self, manifest):
+        path = manifest(lambda t: t.assign(image=[*t["image"][:3], "gone.png"]))
+        lines = path.read_text().splitlines()
+        path.write_text("\n".join([lines[0], "", *lines[1:3], ",,,", *lines[3:]]))
+        with pytest.raises(InputError, match=r"row 7: image .*gone\.png"):
+            read_manifest(path)
+
+    def test_a_folder_in_place_of_a_file_is_named(self, manifest, tmp_path):
+        (tmp_path / "series").mkdir()
+        with pytest.raises(InputError, match=r"row 2: image .*is a folder.*dcm2niix"):
+            read_manifest(manifest(lambda t: t.assign(image=["series", *t["image"][1:]])))
+
+    @pytest.mark.parametrize(
         ("change", "message"),
         [
+            (lambda t: t.assign(Label=t["label"]), "two columns label"),
             (lambda t: t.drop(columns="mask"), r"lacks the column\(s\) mask"),
             (lambda t: t.assign(image=["gone.png", *t["image"][1:]]), "row 2: image .*gone.png"),
             (lambda t: t.assign(label=[None, *t["label"][1:]]), "row 2: label is empty"),

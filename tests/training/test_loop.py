@@ -37,6 +37,28 @@ def examples(count: int, size: int = 32, kind: torch.dtype = torch.float32) -> E
     return Examples(images, torch.as_tensor(masks), torch.as_tensor(target))
 
 
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda e: Examples(e.images[:, 0], e.masks, e.target), "images must be float"),
+        (lambda e: Examples((e.images > 0), e.masks, e.target), "images must be float"),
+        (lambda e: Examples(e.images, e.masks.float(), e.target), "masks must be bool"),
+        (lambda e: Examples(e.images, e.masks, e.target.float()), "target must be int64"),
+        (lambda e: Examples(e.images, e.masks, e.target[:2]), "same n"),
+        (lambda e: Examples(e.images[:0], e.masks[:0], e.target[:0]), "same n"),
+        (lambda e: Examples(e.images[..., :16], e.masks, e.target), "differ in height or width"),
+        (lambda e: Examples(e.images[..., :16], e.masks[..., :16], e.target), "multiples of 32"),
+        (lambda e: Examples(e.images, e.masks, e.target + 1), r"targets \[2\]"),
+    ],
+)
+@pytest.mark.parametrize("half", ["training", "test"])
+def test_examples_of_wrong_shapes_or_kinds_are_refused_by_name(spoil, message, half):
+    good = examples(4)
+    both = {"train": good, "test": good} | {"train" if half == "training" else half: spoil(good)}
+    with pytest.raises(InputError, match=rf"The {half} examples .*{message}"):
+        fit(build_model("resnet34", 0), **both, study=tiny_study(epochs=1), seed=0)
+
+
 def on_gpu(cpu: Examples) -> Examples:
     return Examples(cpu.images.cuda(), cpu.masks.cuda(), cpu.target.cuda())
 

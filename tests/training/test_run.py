@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import tiny_study, write_tree
+from tests.conftest import brain, tiny_study, write_patient, write_tree
 from ubc_lib.data.slices import load_slices
 from ubc_lib.data.split import draw_split
 from ubc_lib.models import build_model
@@ -18,7 +18,8 @@ from ubc_lib.study import ROOT
 from ubc_lib.system import files
 from ubc_lib.system.errors import InputError
 from ubc_lib.system.seeds import torch_seed
-from ubc_lib.training import run
+from ubc_lib.training import provenance, run
+from ubc_lib.training.provenance import git_commit
 from ubc_lib.training.run import train_across_sizes, train_run
 from ubc_lib.training.weights import load_weights, save_weights, weights_path
 
@@ -30,6 +31,12 @@ def without_time(value):
     if isinstance(value, dict):
         return {k: without_time(v) for k, v in value.items() if k not in (*VARIES, "checksum")}
     return value
+
+
+def test_the_commit_is_the_projects_own_never_that_of_a_repository_around_it(monkeypatch):
+    assert len(git_commit().removesuffix("+changes")) == 12
+    monkeypatch.setattr(provenance, "ROOT", ROOT / "ubc_lib")
+    assert git_commit() == "unknown"
 
 
 @pytest.fixture
@@ -127,10 +134,7 @@ def test_other_settings_under_the_same_name_are_refused_and_named(record, tree):
 
 def test_other_data_under_the_same_name_are_refused_and_both_named(record, study, tree):
     (study.run_folder / "slices.npz").unlink()
-    patient = tree / "HGG" / "BraTS19_SITE0_H0_1" / "BraTS19_SITE0_H0_1_flair.nii.gz"
-    other = tree / "HGG" / "BraTS19_SITE1_H1_1" / "BraTS19_SITE1_H1_1_flair.nii.gz"
-    other.replace(patient)
-    other.write_bytes(patient.read_bytes())
+    write_patient(tree / "HGG" / "BraTS19_SITE0_H0_1", flair=brain(99))
     slices = load_slices(study)
     with pytest.raises(InputError, match=f"{record['fingerprint']} -> {slices.fingerprint}"):
         train_run(study, slices, "ubc_resnet34", 2, seed=0)

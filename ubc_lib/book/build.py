@@ -14,6 +14,9 @@ from ubc_lib.book.stage import stage
 from ubc_lib.book.verdict import PDF
 from ubc_lib.study import ROOT, data_folder
 from ubc_lib.system.errors import InputError
+from ubc_lib.system.files import atomic_path
+
+DATA = ("data/calibration", "data/cost", "data/rules")  # what pages show besides results
 
 
 def build(study: str | None = None, root: Path = ROOT, printable: bool = False) -> Path:
@@ -24,6 +27,7 @@ def build(study: str | None = None, root: Path = ROOT, printable: bool = False) 
     Raises InputError when there are no results, when a page is refused, or when a PDF cannot be
     printed here.
     """
+    root = _writable(root)
     contents = stage(study_folders(study), root / "book")
     install_scripts(root / "book")
     target = root / "_build" / "html"
@@ -39,6 +43,19 @@ def build(study: str | None = None, root: Path = ROOT, printable: bool = False) 
             target.rename(workshop / "before")
         pages.rename(target)
     return target / "index.html"
+
+
+def _writable(root: Path) -> Path:
+    """The project, or a copy of what the book is made of where the project is read-only."""
+    if os.access(root, os.W_OK):
+        return root
+    copy = data_folder() / "book"
+    parts = [root / name for name in ("_config.yml", "book", "benchmarks", *DATA)]
+    for path in (path for part in parts for path in (part, *part.rglob("*"))):
+        if path.is_file() and "node_modules" not in path.parts:
+            with atomic_path(copy / path.relative_to(root)) as new:  # without its permissions
+                shutil.copyfile(path, new)
+    return copy
 
 
 def _pages(builder: str, root: Path, workshop: Path) -> Path:

@@ -16,7 +16,7 @@ from ubc_lib.system.errors import InputError
 # UCSF-PDGM, UPENN-GBM and single odd files (BraTS20_Training_355: W39_1998.09.19_Segm).
 NAMES = {
     "FLAIR": (r"[-_](flair|t2f)", r".*(flair|t2f).*"),
-    "mask": (r"[-_]seg", r".*(tumou?r|lesion)[-_]?seg[a-z]*", r".*seg(m|mentation)?"),
+    "mask": (r"[-_]seg", r".*(tumou?r|lesion)[-_]?seg[a-z]*", r".*[-_]segm", r".*segmentation"),
 }
 
 

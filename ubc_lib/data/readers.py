@@ -19,7 +19,7 @@ from ubc_lib.data.gate import check_people, check_positive_label
 from ubc_lib.data.manifest import read_manifest
 from ubc_lib.data.public import read_brats2020_slices, read_bus_bra
 from ubc_lib.phantom.cohort import write_phantom
-from ubc_lib.study import SYNTHETIC, Study, data_folder
+from ubc_lib.study import SYNTHETIC, Study, data_folder, study_names
 from ubc_lib.system.errors import InputError, unknown_name
 
 BRATS_LABELS = (0, 1, 2, 3, 4)
@@ -74,10 +74,18 @@ READERS = {
 
 
 def reader_of(study: Study) -> Reader:
-    """The reader of a study's cohort; InputError for a kind that there is not."""
+    """The reader of a study's cohort; InputError for one that there is not, or that has no root."""
     if study.cohort not in READERS:
         raise InputError(unknown_name("cohort", study.cohort, READERS, f"study {study.name}"))
-    return READERS[study.cohort]
+    reader = READERS[study.cohort]
+    if study.cohort_root and not reader.root:
+        others = [name for name in study_names() if READERS[Study.load(name).cohort].root]
+        raise InputError(
+            f"Study {study.name} makes its own patients ({reader.patients}) and reads no "
+            f"COHORT_ROOT. Studies that read one: {', '.join(others)}; or set cohort="
+            f"{'|'.join(name for name in READERS if READERS[name].root)}."
+        )
+    return reader
 
 
 def read_cohort(study: Study) -> pd.DataFrame:

@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Self
 
 import yaml
-from pydantic import Field, PositiveInt, ValidationError, field_serializer, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PositiveInt,
+    ValidationError,
+    field_serializer,
+    model_validator,
+)
 
 from ubc_lib.study.protocol import Model, Name, Protocol
 from ubc_lib.system.errors import InputError, unknown_name
@@ -21,6 +28,8 @@ PAPER_LABELS = {"resnet34": "ResNet34", "ubc_resnet34": "UBC-ResNet34"}
 LARGEST_SEED = 2**32 - 1
 
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+# Labels and sites may be numbers, which YAML reads as such.
+Text = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
 
 
 def data_folder() -> Path:
@@ -56,13 +65,13 @@ class Study(Protocol):
     cohort: Name
     cohort_root: Path | None = None
     outside_paths: bool = False  # whether a manifest may name files outside its folder
-    positive_label: str = "HGG"
-    sites: tuple[str, ...] = ()  # patients of these alone, all if empty; "TCIA*" names several
+    positive_label: Text = "HGG"
+    sites: tuple[Text, ...] = ()  # patients of these alone, all if empty; "TCIA*" names several
     smallest_lesion_mm2: Annotated[float, Field(ge=0)] = 0.0  # on a slice that is taken
     mask_above: float | None = None  # values of a mask that are lesion, where not any but 0 is
     mask_value: float | None = None
     mask_share_max: Annotated[float, Field(gt=0, le=1)] | None = None  # of an image, by a lesion
-    without_lesion: str = ""  # the label whose images may have empty masks
+    without_lesion: Text = ""  # the label whose images may have empty masks
     patients_per_class: Annotated[int, Field(ge=2)] = 76
     slices_per_patient: PositiveInt = 5
     phantom: Literal["plain", "decoy", "outline"] = "plain"
@@ -174,8 +183,10 @@ class Study(Protocol):
             changed["name"] = derived_name(name, changed)
         elif changed.get("name") in study_names():
             raise InputError(f"name={changed['name']} is taken by studies/{changed['name']}.yaml.")
+        if "seeds" in changed and "more_seeds" not in given:  # these seeds and no others
+            changed |= {"more_seeds": [], "more_seeds_at": []}
         if str(cohort_root):
-            changed["cohort_root"] = str(cohort_root)
+            changed["cohort_root"] = str(Path(cohort_root).expanduser())
         return cls.create(described | changed, source=f"study {name!r}")
 
     @classmethod

@@ -57,5 +57,7 @@ def explain(error: ValidationError) -> str:
     for problem in error.errors():
         field = ".".join(map(str, problem["loc"]))
         text = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "tuple_type":
+            text = f"a list is needed, such as [{problem['input']}]"
         lines.append(f"{field}: {text}, got {reprlib.repr(problem['input'])}" if field else text)
     return "; ".join(lines)

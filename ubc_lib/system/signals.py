@@ -33,10 +33,10 @@ def stopping_on_sigterm() -> Iterator[None]:
 
 @contextmanager
 def sigterm_forwarded() -> Iterator[None]:
-    """Pass SIGTERM on to the child processes and wait for what they make of it."""
+    """Pass SIGTERM on to the processes begun from this one, and wait for what they make of it."""
 
     def forward(number: int, _frame) -> None:
-        for child in psutil.Process().children():
+        for child in psutil.Process().children(recursive=True):
             child.send_signal(number)
 
     before = signal.signal(signal.SIGTERM, forward)

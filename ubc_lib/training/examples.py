@@ -46,6 +46,28 @@ class Examples:
         return len(self.target)
 
 
+def check_examples(examples: Examples, what: str) -> None:
+    """Raise InputError where tensors are not as `Examples` says, or sides no multiples of 32."""
+    images, masks, target = examples.images, examples.masks, examples.target
+    shapes = (
+        f"images {tuple(images.shape)}, masks {tuple(masks.shape)}, target {tuple(target.shape)}"
+    )
+    problems = {
+        "images must be float (n, channels, H, W)": images.ndim == 4 and images.is_floating_point(),
+        "masks must be bool (n, labels, H, W)": masks.ndim == 4 and masks.dtype == torch.bool,
+        "target must be int64 (n,)": target.ndim == 1 and target.dtype == torch.int64,
+        "all need the same n": len(images) == len(masks) == len(target) > 0,
+        "images and masks differ in height or width": images.shape[2:] == masks.shape[2:],
+        "height and width must be multiples of 32": not any(side % 32 for side in images.shape[2:]),
+    }
+    for problem, is_right in problems.items():
+        if not is_right:
+            raise InputError(f"The {what} examples cannot be used: {problem} ({shapes}).")
+    strange = set(target.unique().tolist()) - {0, 1, NO_LABEL}
+    if strange:
+        raise InputError(f"The {what} examples have targets {sorted(strange)}; 0 and 1 are needed.")
+
+
 def training_rows(slices: Slices, split: Split, study: Study, size: int, seed: int) -> np.ndarray:
     """The rows that a model is trained on: a subset, and with `masks_from: half` all others, too.
 

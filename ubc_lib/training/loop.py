@@ -15,7 +15,7 @@ from ubc_lib.system.signals import stop, stop_asked
 from ubc_lib.training.checkpoint import Checkpoint, Progress
 from ubc_lib.training.device import autocast, choose_precision
 from ubc_lib.training.evaluation import predict
-from ubc_lib.training.examples import Examples, augmented
+from ubc_lib.training.examples import Examples, augmented, check_examples
 
 try:
     from ubc_lib.training import fast
@@ -40,8 +40,10 @@ def fit(
     many images have been trained since it was last called. Training ends early where the loss is no
     longer a finite number.
     Unless the study's layers are torch's, `ubc_lib.training.fast` makes it faster.
-    Raises InputError after SIGTERM, once a checkpoint is written.
+    Raises InputError for examples of wrong shapes, and after SIGTERM, once a checkpoint is written.
     """
+    check_examples(train, "training")
+    check_examples(test, "test")
     device = train.images.device
     precision = choose_precision(study.precision, device)
     guest = fast if study.layers == "auto" else None

@@ -14,7 +14,12 @@ PACKAGES = ("torch", "torchvision", "segmentation-models-pytorch", "numpy", "sci
 
 
 def git_commit() -> str:
-    """The commit of this code, with "+changes" where files of it differ; "unknown" without git."""
+    """The commit of this code, with "+changes" where files of it differ; "unknown" without git.
+
+    A repository around the project says nothing of it.
+    """
+    if not (ROOT / ".git").exists():
+        return "unknown"
     try:
         commit = _git("rev-parse", "--short=12", "HEAD")
         changed = _git("status", "--porcelain", "--", "ubc_lib", "studies", "notebooks")
