@@ -178,6 +178,9 @@ NO_MASKS = {
     "alpha": (transparent(np.where(INSIDE, 255, 0)), "alpha channel"),
     "nothing but alpha": (transparent(0), "alpha channel"),
     "palette": (palette([255, 0]), "palette"),
+    "inverted, lesion at the edge": (np.where(np.roll(INSIDE, -6, 0), 0, 255), "of its frame"),
+    "a line around it": (np.where(INSIDE ^ np.roll(INSIDE, (1, 1), (0, 1)), 255, 0), "fill it"),
+    "void border": (np.where(INSIDE, 1, 0) + 255 * (RGB[..., 0] == 7), "mask_value=1"),
 }
 MASKS = {
     "one bit": INSIDE,
@@ -186,6 +189,7 @@ MASKS = {
     "16 bits": np.where(INSIDE, 65535, 0).astype(np.uint16),
     "labels": np.where(INSIDE, 1 + RGB[..., 0] % 4, 0).astype(np.uint8),
     "red on black": np.where(INSIDE[..., None], [255, 0, 0], 0).astype(np.uint8),
+    "seen where it marks": Image.fromarray(np.uint8(255 * INSIDE[..., None] * np.ones(4))),
     "opaque": Image.merge(
         "RGBA",
         [Image.fromarray(INSIDE.astype(np.uint8) * 255)] * 3 + [Image.new("L", (SIDE, SIDE), 255)],
@@ -198,6 +202,7 @@ class TestTheMaskIsAMask:
     @pytest.mark.parametrize("name", NO_MASKS)
     def test_what_is_none_is_refused_with_what_decides_it(self, tmp_path, name):
         values, message = NO_MASKS[name]
+        values = values if isinstance(values, Image.Image) else np.uint8(values)
         image, mask = picture(tmp_path / "i.png", RGB), picture(tmp_path / "m.png", values)
         with pytest.raises(InputError, match=rf"Patient P: .*m\.png.*({message})"):
             read_volume(image, mask, "P")
@@ -233,6 +238,12 @@ class TestTheMaskIsAMask:
         )
         with pytest.raises(InputError, match="marks 11% of its image"):
             read_volume(image, mask, "P", marks=Marks(share_max=0.1))
+
+    def test_a_mask_of_the_whole_body_is_refused(self, tmp_path):
+        image = nifti(tmp_path / "i.nii", brain())
+        mask = nifti(tmp_path / "m.nii", (brain() > 0).astype(np.uint8))
+        with pytest.raises(InputError, match=r"Patient P: .*nearly all that is not black"):
+            read_volume(image, mask, "P")
 
     @pytest.mark.parametrize("scale", [1.0, 1 / 255, 0.25])
     def test_a_volume_of_two_values_is_a_mask_however_scaled(self, tmp_path, scale):
@@ -273,6 +284,15 @@ class TestAxes:
             nifti(tmp_path / "m.nii", lesion(), affine),
         )
         with pytest.raises(InputError, match="axial pixels of 1 x 6 mm"):
+            read_volume(*paths, "P")
+
+    def test_axes_in_another_order_than_the_header_says_are_refused(self, tmp_path):
+        values = np.moveaxis(np.tile(brain(), (3, 3, 1)), 2, 0)
+        paths = (
+            nifti(tmp_path / "i.nii", values),
+            nifti(tmp_path / "m.nii", (values > 110).astype(np.uint8)),
+        )
+        with pytest.raises(InputError, match=r"i\.nii shows slices of 10 x 72 pixels: strips"):
             read_volume(*paths, "P")
 
     def test_thick_axial_slices_are_sound(self, tmp_path):
@@ -467,8 +487,7 @@ class TestTheLabelIsNotInTheFile:
         assert telltales(self.about(mode=["L", "RGB"] * 30)[:12]) == []
 
     def test_slices_that_look_alike_within_a_patient_are_his_own(self):
-        images = np.stack([brain(0)[:, :, 3]] * 2).astype(np.float32)
-        assert likenesses(pd.DataFrame({"patient": ["p", "p"]}), images) == []
+        assert likenesses(pd.DataFrame({"patient": ["p", "p"], "look": ["a", "a"]})) == []
 
 
 class TestAClassWithoutLesion:
@@ -485,6 +504,16 @@ class TestAClassWithoutLesion:
         areas = slices.table.groupby("label")["lesion_area_mm2"].max()
         assert areas.to_dict() == {"benign": 0.0, "malignant": 64.0}
         assert not slices.masks[slices.table["label"] == "benign"].any()
+
+    def test_needs_no_mask_files(self, cohort):
+        def none(rows):
+            for row in rows[:3]:
+                row["mask"] = ""
+
+        slices = cohort(none, without_lesion="benign")
+        assert not slices.masks[slices.table["label"] == "benign"].any()
+        with pytest.raises(InputError, match=r"row 2: mask is empty.*without_lesion=benign"):
+            cohort(none)
 
     def test_the_other_class_still_needs_lesions(self, cohort):
         def all_empty(rows):

@@ -95,6 +95,12 @@ class TestBratsTree:
         ):
             read_brats(tree)
 
+    def test_a_mask_of_the_brain_stands_in_for_none(self, tree):
+        write_patient(folder := tree / "HGG" / "P")
+        (folder / "P_seg.nii.gz").rename(folder / "P_brain_segmentation.nii.gz")
+        with pytest.raises(InputError, match="Patient P has no mask"):
+            read_brats(tree)
+
     def test_grades_may_be_written_small(self, tree):
         for grade in ("HGG", "LGG"):
             (tree / grade).rename(tree / grade.lower())
@@ -226,6 +232,7 @@ class TestManifest:
         [
             lambda t, path: t.to_csv(path, index=False, sep=";"),
             lambda t, path: t.to_csv(path, index=False, sep="\t"),
+            lambda t, path: path.write_text("sep=;\n" + t.to_csv(index=False, sep=";")),
             lambda t, path: t.to_csv(path, index=False, encoding="utf-8-sig"),
             lambda t, path: t.to_csv(path, index=False, encoding="utf-16"),
             lambda t, path: t.to_csv(path, index=False, lineterminator="\r\n"),
@@ -233,7 +240,17 @@ class TestManifest:
             lambda t, path: t.rename(columns=lambda name: f" {name} ").to_csv(path, index=False),
             lambda t, path: t.assign(image=".\\" + t["image"]).to_csv(path, index=False),
         ],
-        ids=["semicolons", "tabs", "mark", "utf-16", "crlf", "capitals", "spaces", "backslashes"],
+        ids=[
+            "semicolons",
+            "tabs",
+            "a word to Excel",
+            "mark",
+            "utf-16",
+            "crlf",
+            "capitals",
+            "spaces",
+            "backslashes",
+        ],
     )
     def test_spreadsheets_write_otherwise(self, manifest, write):
         plain = read_manifest(path := manifest())

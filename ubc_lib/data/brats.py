@@ -15,8 +15,13 @@ from ubc_lib.system.errors import InputError
 # What a file is called without its suffix: BraTS' names of all years first, then those of
 # UCSF-PDGM, UPENN-GBM and single odd files (BraTS20_Training_355: W39_1998.09.19_Segm).
 NAMES = {
-    "FLAIR": (r"[-_](flair|t2f)", r".*(flair|t2f).*"),
-    "mask": (r"[-_]seg", r".*(tumou?r|lesion)[-_]?seg[a-z]*", r".*[-_]segm", r".*segmentation"),
+    "FLAIR": (r"[-_](flair|t2f)", r"(?!.*seg).*(flair|t2f).*"),
+    "mask": (
+        r"[-_]seg",
+        r".*(tumou?r|lesion)[-_]?seg[a-z]*",
+        r".*[-_]segm",
+        r"(?!.*(brain|parenchyma|skull)).*seg(mentation)?",
+    ),
 }
 
 
@@ -124,7 +129,7 @@ def _file(folder: Path, what: str) -> Path:
     ending = {"FLAIR": "flair", "mask": "seg"}[what]
     raise InputError(
         f"Patient {folder.name} has no {what}: {folder} lacks {folder.name}_{ending}.nii.gz. "
-        "Restore the file or take the patient's folder away."
+        "Restore the file (of DICOM, make NIfTI with dcm2niix) or take the patient's folder away."
     )
 
 

@@ -15,17 +15,21 @@ TELLS = 0.01  # significance
 FEWEST = 10  # patients of a class, below which nothing is said
 
 
-def likenesses(table: pd.DataFrame, images: np.ndarray) -> list[str]:
-    """Pairs of patients whose slices look alike, by perceptual hash (Zauner 2010), in words.
+def look(image: np.ndarray, mask: np.ndarray) -> str:
+    """The perceptual hash (Zauner 2010) of the slice with most lesion.
 
-    Table and images: see `Slices`.
+    image, mask: (slices, rows, columns), see `Volume`.
     """
-    low, high = images.min((1, 2), keepdims=True), images.max((1, 2), keepdims=True)
-    grey = (255 * (images - low) / np.maximum(high - low, 1e-9)).astype(np.uint8)
-    looks = [str(imagehash.phash(Image.fromarray(plane))) for plane in grey]
+    plane = image[mask.sum(axis=(1, 2)).argmax()].astype(np.float64)
+    grey = 255 * (plane - plane.min()) / max(np.ptp(plane), 1e-9)
+    return str(imagehash.phash(Image.fromarray(grey.astype(np.uint8))))
+
+
+def likenesses(about: pd.DataFrame) -> list[str]:
+    """Pairs of patients with images of equal `look`, in words. about: see `patients.examine`."""
     pairs = [
         f"{patients[0]} and {patients[1]}"
-        for _, alike in table.groupby(looks)["patient"]
+        for _, alike in about.groupby("look")["patient"]
         if len(patients := alike.unique()) > 1
     ]
     listed = "; ".join(pairs[:5]) + ("; …" if len(pairs) > 5 else "")

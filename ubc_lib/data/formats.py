@@ -1,7 +1,7 @@
 """Reads one file of an image or a mask, whatever its format, with what it says of itself."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
@@ -77,6 +77,11 @@ def read_file(path: Path, patient: str, channel: str | None = None, mask: bool =
             f"Patient {patient}: {path} cannot be read, it may be truncated or no image at all "
             f"({error}). Images are NIfTI (dcm2niix makes it of DICOM), or PNG, TIFF or JPEG."
         ) from error
+
+
+def nothing_drawn(image: Stored) -> Stored:
+    """The empty mask of an image that has none on disk."""
+    return replace(image, values=np.zeros(image.values.shape, np.uint8))
 
 
 def _read_nifti(path: Path, patient: str) -> Stored:
@@ -179,12 +184,11 @@ def _plain_mask(picture: Image.Image, kind: str, where: str) -> Image.Image:
             "too. Save masks as PNG, TIFF or NIfTI."
         )
     if picture.has_transparency_data:
-        lowest, highest = picture.convert("RGBA").getchannel("A").getextrema()
-        if lowest < highest or not highest:
+        opaque = np.asarray(picture.convert("RGBA").getchannel("A")) > 0
+        if not opaque.all() and (opaque != (np.asarray(picture.convert("L")) > 0)).any():
             raise InputError(
-                f"{where} is a {picture.mode} picture with an alpha channel that is not opaque; "
-                "whether transparency or colour marks the lesion cannot be told. Save it without "
-                "alpha, 0 where there is no lesion."
+                f"{where} is a {picture.mode} picture whose alpha channel marks something else "
+                "than its colour does. Save it without alpha, 0 where there is no lesion."
             )
     if picture.mode == "P":
         indices = np.asarray(picture)

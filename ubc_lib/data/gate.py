@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.ndimage import binary_fill_holes
 
 from ubc_lib.data.formats import UPRIGHT, Stored
 from ubc_lib.study import Study
@@ -20,7 +21,11 @@ SAME_PLACE = 0.2  # of a voxel: corners that lie nearer to each other are one
 NARROWEST = 8  # pixels: a side of fewer is a volume seen along a wrong axis
 LONGEST_PIXEL = 1.5  # times its other side
 LARGEST_LABEL = 32  # more than one value, and some above: grey levels, no labels
-FRAME_SHARE = 0.9  # of the outermost pixels: a mask that marks more is inverted
+FRAME_SHARE = 0.75  # of the outermost pixels: a mask that marks more is inverted
+LONGEST_PLANE = 5  # times its other side: a volume with its axes in another order
+BACKGROUND = 0.97  # of an image that shows less, black is what lies around a body
+BODY = 0.9  # Dice with all that an image shows: a mask of the body
+OUTLINE = 2  # times the area, once its holes are filled: a line around what should be marked
 
 
 @dataclass(frozen=True)
@@ -89,13 +94,16 @@ def check_plane(image: Stored, where: str) -> None:
             "sagittal or coronal slice, or its header names its axes wrongly. Axial slices are "
             "needed."
         )
-    if min(height, width) == 1:
-        raise InputError(f"{where} is a line of {max(height, width)} pixels, no slice.")
     _, *pixel = image.spacing_mm or (1.0, 1.0, 1.0)
     if max(pixel) > LONGEST_PIXEL * min(pixel):
         raise InputError(
             f"{where} has axial pixels of {pixel[1]:g} x {pixel[0]:g} mm: it was taken in another "
             "plane, in thick slices. Resample it to square pixels, or use axial series."
+        )
+    if min(height, width) == 1 or max(height, width) > LONGEST_PLANE * min(height, width):
+        raise InputError(
+            f"{where} shows slices of {width} x {height} pixels: strips, as of a volume whose axes "
+            "stand in another order than its header says."
         )
 
 
@@ -113,17 +121,40 @@ def lesion_of(values: np.ndarray, marks: Marks, where: str) -> np.ndarray:
             f"{where} is empty, no lesion is marked. If images of its class hold none, say so with "
             f"without_lesion={shlex.quote(marks.label)}."
         )
-    share = lesion.mean()
-    framed = lesion[:, [0, -1]].mean() + lesion[:, :, [0, -1]].mean() > 2 * FRAME_SHARE
-    whole = share == 1 or (framed and marks.labels is None)
-    if whole if marks.share_max is None else share > marks.share_max:
-        held = "" if share == 1 else ", all along its frame"
-        raise InputError(
-            f"{where} marks {share:.0%} of its image{held}: inverted, a region of something else, "
-            "or no mask. Say which value marks the lesion with mask_value=1 (or 0, …) or "
-            "mask_above=127, or set mask_share_max=1 where lesions are that large."
-        )
     return lesion
+
+
+def check_region(lesion: np.ndarray, image: np.ndarray, marks: Marks, where: str) -> None:
+    """Raise InputError where what a mask marks can hardly be a lesion of its image."""
+    share, limit = lesion.mean(), marks.share_max
+    if limit is not None:
+        found = "more than mask_share_max allows" if share > limit else ""
+    else:
+        found = "all of it" if share == 1 else ""
+        if marks.labels is None and marks.value is None and marks.above is None:
+            found = found or _no_lesion(lesion, image)
+    if found:
+        raise InputError(
+            f"{where} marks {share:.0%} of its image, {found}: inverted, a region of something "
+            "else, or no mask. Say which value marks the lesion with mask_value=1 (or 0, …) or "
+            "mask_above=127, or set mask_share_max=1 where lesions are so."
+        )
+
+
+def _no_lesion(lesion: np.ndarray, image: np.ndarray) -> str:
+    """What a region is instead of a lesion, in words; nothing where it may be one."""
+    framed = (lesion[:, [0, -1]].mean() + lesion[:, :, [0, -1]].mean()) / 2
+    if framed > FRAME_SHARE:
+        return f"and {framed:.0%} of its frame"
+    shown = image != 0
+    if shown.mean() < BACKGROUND and lesion.any():
+        dice = 2 * (lesion & shown).sum() / (lesion.sum() + shown.sum())
+        if dice > BODY:
+            return "which is nearly all that is not black"
+    plane = lesion[lesion.sum(axis=(1, 2)).argmax()]
+    if binary_fill_holes(plane).sum() > OUTLINE * max(plane.sum(), 1):
+        return "as a line around something: fill it"
+    return ""
 
 
 def _check_labels(found: np.ndarray, labels: tuple[int, ...] | None, where: str) -> None:
@@ -140,7 +171,7 @@ def _check_labels(found: np.ndarray, labels: tuple[int, ...] | None, where: str)
             f"{where} holds {len(found)} values ({few}{', …' if len(found) > 6 else ''}): grey "
             "levels, probabilities or traces of compression, no labels. Say what marks the lesion "
             f"with mask_above={found[-1] // 2 if found[-1] > 1 else 0.5:g} or "
-            f"mask_value={found[-1]:g}."
+            f"mask_value={marked[0] if len(marked) else found[-1]:g}."
         )
 
 

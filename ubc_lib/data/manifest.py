@@ -3,6 +3,8 @@
 import csv
 import io
 import os
+import re
+import shlex
 from pathlib import Path
 
 import pandas as pd
@@ -16,22 +18,31 @@ UTF16 = (b"\xff\xfe", b"\xfe\xff")
 ROW = "row"  # of a table's line, as a spreadsheet shows it
 
 
-def read_manifest(path: str | Path, outside_paths: bool = False) -> pd.DataFrame:
+def read_manifest(
+    path: str | Path, outside_paths: bool = False, without_lesion: str = ""
+) -> pd.DataFrame:
     """Read a table with the columns patient, label, image, mask (and site, channel if you like).
 
-    Paths are relative to the manifest, and may lead out of its folder with `outside_paths` alone.
-    Raises InputError, with row numbers as a spreadsheet shows them, for missing columns, values or
-    files, one image twice, a patient with two labels, and for more or fewer than two labels.
+    Images of the label `without_lesion` need no mask. Paths are relative to the manifest, and may
+    lead out of its folder with `outside_paths` alone. Raises InputError, with row numbers as a
+    spreadsheet shows them, for missing columns, values or files, one image twice, a patient with
+    two labels, and for more or fewer than two labels.
     """
     path = Path(path)
     rows = read_rows(path, NEEDED)
     for row in rows:
         where = f"The manifest {path}, row {row[ROW]}"
-        for column in NEEDED:
+        needed = [column for column in NEEDED if row[column] or column != "mask"]
+        if not row["mask"] and row["label"] != without_lesion:
+            raise InputError(
+                f"{where}: mask is empty. Where images of {row['label']} hold no lesion, say so "
+                f"with without_lesion={shlex.quote(row['label'])}."
+            )
+        for column in needed:
             if not row[column]:
                 raise InputError(f"{where}: {column} is empty.")
-        for column in ("image", "mask"):
-            row[column] = _named_file(path, f"{where}: {column}", row[column], outside_paths)
+            if column in ("image", "mask"):
+                row[column] = _named_file(path, f"{where}: {column}", row[column], outside_paths)
     table = pd.DataFrame(rows).reindex(columns=[*COLUMNS, ROW]).astype(object)
     table = table.where(table.notna() & table.ne(""), None)
     twice = table.duplicated(["patient", "image", "channel"])
@@ -56,6 +67,8 @@ def read_rows(path: Path, needed: tuple[str, ...] = ()) -> list[dict]:
     """
     lines = _lines(path)
     numbered = [(n, line) for n, line in enumerate(lines, 1) if any(line)]
+    if numbered and re.fullmatch(r"sep=.?", "".join(numbered[0][1])):  # a word to spreadsheets
+        numbered = numbered[1:]
     header = numbered[0][1] if numbered else []
     asked = {name.casefold(): name for name in (*needed, *COLUMNS)}
     header = [asked.get(name.casefold(), name) for name in header]
@@ -86,8 +99,8 @@ def _lines(path: Path) -> list[list[str]]:
             cells = pd.read_excel(path, header=None, dtype=str, na_filter=False).to_numpy().tolist()
         else:
             text = _decoded(path.read_bytes())
-            first = next((line for line in text.splitlines() if line.strip()), "")
-            separator = max(SEPARATORS, key=first.count)
+            filled = [line for line in text.splitlines() if line.strip()]
+            separator = max(SEPARATORS, key="".join(filled[:2]).count)
             cells = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
     except Exception as error:  # openpyxl answers a stranger's bytes with errors of every kind
         raise InputError(f"The table {path} cannot be read as CSV or XLSX: {error}.") from error

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
+from ubc_lib.data.evidence import look
 from ubc_lib.data.gate import Marks, check_box
 from ubc_lib.data.planes import fit_mask, fit_plane, prepare
 from ubc_lib.data.readers import Reader, read_cohort, reader_of
@@ -18,8 +19,8 @@ from ubc_lib.system.progress import progress_bar
 def examine(study: Study) -> tuple[pd.DataFrame, dict]:
     """Read a cohort: its patient table with what the files say, and the slices by patient.
 
-    The table has the columns of `Volume.about` and `problem`, why a patient cannot be used. Slices:
-    see `patient_slices`; None also for patients with a problem.
+    The table has the columns of `Volume.about`, `look` (see `evidence.look`) and `problem`, why a
+    patient cannot be used. Slices: see `patient_slices`; None also for patients with a problem.
     """
     patients = [rows for _, rows in read_cohort(study).groupby("patient", sort=True)]
     reader = reader_of(study)
@@ -34,7 +35,8 @@ def examine(study: Study) -> tuple[pd.DataFrame, dict]:
 def _examine_patient(rows: pd.DataFrame, study: Study, reader: Reader):
     try:
         volumes = read_patient(rows, study, reader)
-        said = pd.DataFrame([one.about for one in volumes], index=rows.index)
+        said = [one.about | {"look": look(one.image, one.mask)} for one in volumes]
+        said = pd.DataFrame(said, index=rows.index)
         return rows.assign(**said, problem=""), patient_slices(rows, study, volumes)
     except InputError as error:
         return rows.assign(problem=str(error)), None

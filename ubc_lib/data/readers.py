@@ -66,7 +66,7 @@ READERS = {
         lambda study: read_bus_bra(study.cohort_root), "the folder of BUS-BRA", "BUS-BRA patients"
     ),
     "manifest": Reader(
-        lambda study: read_manifest(study.cohort_root, study.outside_paths),
+        lambda study: read_manifest(study.cohort_root, study.outside_paths, study.without_lesion),
         "a manifest (CSV)",
         "patients of a manifest",
     ),
@@ -117,7 +117,7 @@ def cohort_state(study: Study) -> str:
     if root is None or not reader.root or not _holds_anything(root):
         return ""
     table = read_cohort(study)
-    files = [*table["image"], *table["mask"]]
+    files = [*table["image"], *table["mask"].dropna()]
     base = root if root.is_dir() else root.parent
     names = [os.path.relpath(path, base) for path in files]
     described = table.drop(columns=["image", "mask"]).to_csv(index=False)

@@ -150,7 +150,7 @@ def assemble(study: Study, about: pd.DataFrame, made: dict) -> Slices:
     table = pd.concat(tables, ignore_index=True)
     check_enough_patients(table, study, left_out)
     parts = None if parts[0] is None else np.concatenate(parts)
-    findings = (*telltales(usable), *likenesses(table, images))
+    findings = (*telltales(usable), *likenesses(usable))
     known = fingerprint(images, masks, table)
     return Slices(images, masks, table, left_out, known, parts, findings)
 

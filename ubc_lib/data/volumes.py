@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ubc_lib.data.formats import read_file
-from ubc_lib.data.gate import Marks, check_plane, check_same_place, lesion_of
+from ubc_lib.data.formats import nothing_drawn, read_file
+from ubc_lib.data.gate import Marks, check_plane, check_region, check_same_place, lesion_of
 from ubc_lib.system.errors import InputError
 
 # Core, oedema and what enhances; 3 replaces 4 in the releases of BraTS since 2023.
@@ -34,16 +34,22 @@ class Volume:
 
 
 def read_volume(
-    image: Path, mask: Path, patient: str, channel: str | None = None, marks: Marks | None = None
+    image: Path,
+    mask: Path | None,
+    patient: str,
+    channel: str | None = None,
+    marks: Marks | None = None,
 ) -> Volume:
-    """Read an image and its mask, in which `marks` are the lesion.
+    """Read an image and its mask, in which `marks` are the lesion; without a file none is marked.
 
     Colour pictures become grey unless `channel` names red, green or blue. Raises InputError with
     patient and file for anything unreadable, for an image and a mask that do not show that they
     lie on each other, for values that are not finite, and for a mask that may be none.
     """
     marks = marks or Marks()
-    shown, drawn = read_file(image, patient, channel), read_file(mask, patient, mask=True)
+    shown = read_file(image, patient, channel)
+    drawn = read_file(mask, patient, mask=True) if mask else nothing_drawn(shown)
+    where = f"Patient {patient}: the mask {mask}"
     check_same_place(shown, drawn, f"Patient {patient}: {image} and its mask {mask}")
     check_plane(shown, f"Patient {patient}: {image}")
     with np.errstate(over="ignore"):
@@ -52,8 +58,9 @@ def read_volume(
         if not np.isfinite(array).all():
             raise InputError(f"Patient {patient}: {path} holds NaN or infinite voxels.")
     if np.array_equal(values, drawn.values):
-        raise InputError(f"Patient {patient}: the mask {mask} is the image {image} once more.")
-    lesion = lesion_of(drawn.values, marks, f"Patient {patient}: the mask {mask}")
+        raise InputError(f"{where} is the image {image} once more.")
+    lesion = lesion_of(drawn.values, marks, where)
+    check_region(lesion, values, marks, where)
     parts = np.stack([np.isin(drawn.values, part) for part in PARTS]) if marks.labels else None
     slices, height, width = values.shape
     spacing = shown.spacing_mm or (1.0, 1.0, 1.0)
