@@ -176,14 +176,14 @@ def test_without_webgl_the_volume_page_shows_a_still_picture(open_page):
     page = open_page("index.html", locale="en-GB")
     page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
     open_page(VOLUME, locale="en-GB")
-    assert page.locator("#fig-volume img").is_visible()
+    page.locator("#fig-volume img").wait_for()
     assert page.locator("#volume canvas").is_hidden()
     assert page.complaints == []
 
 
 def test_the_slider_of_the_explorer_changes_the_slice(open_page):
     page = open_page(EXPLORER)
-    assert shown_slices(page) == ["Slice 70 of patient one, HGG"]
+    page.get_by_alt_text("Slice 70 of patient one, HGG").wait_for()
     page.locator(".noUi-handle:visible").press("ArrowRight")
     page.get_by_alt_text("Slice 71 of patient one, HGG").wait_for()
     assert shown_slices(page) == ["Slice 71 of patient one, HGG"]
@@ -200,7 +200,7 @@ def test_the_explorer_changes_patients_and_hides_the_lesion(open_page):
     page.get_by_label("patient").select_option("two (LGG)")
     page.get_by_alt_text("Slice 80 of patient two, LGG").wait_for()
     outline = page.locator("img[alt='Outline of the lesion']:visible")
-    assert outline.count() == 1
+    outline.wait_for()
     page.get_by_role("button", name="lesion off").click()
     outline.wait_for(state="hidden")
 
@@ -221,7 +221,7 @@ def shown_slices(page: Page) -> list[str]:
 
 def test_equations_are_rendered_and_numbered_1_to_4(open_page):
     page = open_page("training.html")
-    page.wait_for_selector("mjx-container")
+    page.locator("div.math mjx-container").nth(4).wait_for()
     assert page.locator("div.math mjx-container").count() == 5
     assert page.locator(".eqno").all_inner_texts() == ["(1)", "(2)", "(3)", "(4)"]
     assert "\\frac" not in page.locator("article").inner_text()
@@ -242,7 +242,9 @@ def test_search_finds_a_word(open_page):
 def test_widget_labels_and_captions_can_be_read_in_light_and_dark(open_page, scheme):
     for name, selector in ((EXPLORER, ".widget-label"), ("index.html", "figcaption")):
         page = open_page(name, color_scheme=scheme)
-        assert page.evaluate(CONTRAST, selector) >= 4.5, name
+        page.locator(selector).first.wait_for()
+        # Styles come with scripts, after what they belong to.
+        page.wait_for_function(f"selector => ({CONTRAST})(selector) >= 4.5", arg=selector)
 
 
 # The contrast ratio of WCAG 2 between a text and the ground behind it.

@@ -2,6 +2,7 @@
 with a message of our own. UBC_FUZZ sets the number of inputs of each kind."""
 
 import gzip
+import io
 import json
 import os
 import struct
@@ -9,12 +10,15 @@ import tempfile
 from hashlib import sha256
 from pathlib import Path
 
+import h5py
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from tests.conftest import LPS, brain, lesion, tiny_study
 from tests.records import made_record
@@ -81,6 +85,52 @@ def test_nifti_of_any_bytes(folder, data, second):
     image.write_bytes(spoiled(data, original, within=540 if second else 352))
     mask.write_bytes(MASK)
     reads_or_refuses(read_volume, image, mask, "P")
+
+
+def picture(values: np.ndarray, kind: str) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, kind)
+    return file.getvalue()
+
+
+@fuzzed
+@given(data=st.data(), kind=st.sampled_from(["PNG", "TIFF", "JPEG", "BMP", "GIF", "WEBP"]))
+def test_pictures_of_any_bytes(folder, data, kind):
+    values = brain(shape=SMALL)[:, :, 2].astype(np.uint8)
+    good, image, mask = picture(values, "PNG"), folder / "image.png", folder / "mask.png"
+    image.write_bytes(spoiled(data, picture(values, kind)))
+    mask.write_bytes(good)
+    reads_or_refuses(read_volume, image, mask, "P")
+    image.write_bytes(good)
+    mask.write_bytes(spoiled(data, picture(np.uint8(255 * (values > 100)), kind)))
+    reads_or_refuses(read_volume, image, mask, "P")
+
+
+@fuzzed
+@given(data=st.data())
+def test_exported_slices_of_any_bytes(folder, data):
+    path = folder / "slice.h5"
+    with h5py.File(path, "w") as file:
+        file["image"], file["mask"] = np.ones((8, 8, 4)), np.ones((8, 8, 3), np.uint8)
+    path.write_bytes(spoiled(data, path.read_bytes()))
+    reads_or_refuses(read_volume, path, path, "P", "FLAIR")
+
+
+def workbook() -> bytes:
+    file = io.BytesIO()
+    pd.DataFrame({"patient": ["p"], "label": ["a"], "image": [1], "mask": [None]}).to_excel(file)
+    return file.getvalue()
+
+
+WORKBOOK = workbook()  # it holds the time
+
+
+@fuzzed
+@given(data=st.data())
+def test_workbooks_of_any_bytes(folder, data):
+    path = folder / "any.xlsx"
+    path.write_bytes(spoiled(data, WORKBOOK))
+    reads_or_refuses(read_manifest, path)
 
 
 @fuzzed
