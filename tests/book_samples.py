@@ -138,7 +138,13 @@ def explorer(patient: str):
     state = embed_data(shown, state=dependency_state(shown))["manager_state"]
     bundles = [one._repr_mimebundle_() for one in shown]
     bundles.append({"text/html": show(table, patient).data})
-    text = tell("membership", study=study, patients={"HGG": 1, patient: 1}, left_out=(patient,))
+    text = tell(
+        "membership",
+        study=study,
+        patients={"HGG": 1, patient: 1},
+        left_out=(patient,),
+        findings=(patient,),
+    )
     bundles.append({"text/markdown": text.data})
     outputs = [new_output("display_data", bundle) for bundle in bundles]
     cells = [new_code_cell("explore()", outputs=[output]) for output in outputs]

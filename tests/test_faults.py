@@ -17,7 +17,7 @@ import pytest
 
 from tests.conftest import tiny_study
 from tests.training.test_run import without_time
-from ubc_lib.data import slices
+from ubc_lib.data import patients, slices
 from ubc_lib.data.brats import read_brats
 from ubc_lib.data.readers import read_cohort
 from ubc_lib.data.slices import load_slices, make_slices
@@ -225,12 +225,12 @@ def test_a_cohort_that_vanishes_between_two_patients_leaves_nothing_half_made(
         tree.rename(tree.with_name("gone"))
         return table
 
-    monkeypatch.setattr(slices, "read_cohort", vanishing)
-    with pytest.raises(InputError, match=r"Patient BraTS19_\w+: .*flair.nii.gz cannot be read"):
-        load_slices(study)
+    with monkeypatch.context() as patch:
+        patch.setattr(patients, "read_cohort", vanishing)
+        with pytest.raises(InputError, match=r"BraTS19_\w+: .*flair.nii.gz cannot be read"):
+            load_slices(study)
     assert not list(study.run_folder.glob("*.npz"))
     tree.with_name("gone").rename(tree)
-    monkeypatch.undo()
     assert len(load_slices(study).table) == 16
 
 

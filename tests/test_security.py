@@ -76,13 +76,14 @@ def test_tables_show_names_as_text(hostile):
 def test_sentences_show_names_as_text(hostile):
     patients = hostile.table.groupby("label")["patient"].nunique()
     values = {"patients": patients, "left_out": hostile.left_out}
+    values["findings"] = (SCRIPT,)
     text = tell("membership", study=tiny_study(), **values).data
     assert "<script" not in text
-    assert text.count("&lt;script&gt;") == 3
+    assert text.count("&lt;script&gt;") == 4
 
 
 def test_names_are_no_markup():
-    text = tell("membership", study=tiny_study(), patients={}, left_out=(LINK,)).data
+    text = tell("membership", study=tiny_study(), patients={}, left_out=(LINK,), findings=()).data
     assert r"\[a\](javascript:alert(1))" in text
 
 

@@ -136,10 +136,7 @@ def test_after_a_file_of_the_cohort_has_changed_its_runs_are_refused(finished, t
 
 def test_on_one_core_one_training_runs_at_a_time(tmp_path):
     write_tree(tmp_path / "tree")
-    settings = (
-        SETTINGS.replace("[1,4]", "[1]")
-        + " models='{a: {network: resnet34}, b: {network: resnet34}}'"
-    )
+    settings = SETTINGS.replace("[1,4]", "[1]")
     done = snakemake(tmp_path / "data", tmp_path / "tree", "results", settings=settings, cores=1)
     assert done.returncode == 0, done.stdout + done.stderr
     times = []

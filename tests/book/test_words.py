@@ -105,7 +105,9 @@ def test_a_part_that_differs_from_the_paper_is_named():
 
 def test_patients_who_were_left_out_are_named():
     patients = {"HGG": 2, "LGG": 2}
-    text = tell("membership", study=STUDY, patients=patients, left_out=("BraTS19_<1>",)).data
+    text = tell(
+        "membership", study=STUDY, patients=patients, left_out=("BraTS19_<1>",), findings=()
+    ).data
     assert "2 HGG and 2 LGG patients" in text
     assert "BraTS19_&lt;1&gt;" in text
 

@@ -25,7 +25,7 @@ def bus_bra(tmp_path):
         for kind, mode in (("Images/bus", "L"), ("Masks/mask", "1")):
             path = folder / f"{kind}_{name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            picture = Image.new(mode, size, 0)
+            picture = Image.new(mode, size, 40 + number if mode == "L" else 0)
             picture.paste(255 if mode == "L" else 1, (5, 6, 15, 20))
             picture.save(path)
         pathology = "malignant" if case == 8 else "benign"
@@ -129,5 +129,5 @@ def test_only_patients_of_the_sites_asked_for_are_kept(export):
 
 def test_a_slice_with_less_lesion_than_asked_for_is_not_taken(export):
     study = of_export(export, patients_per_class=2, smallest_lesion_mm2=7, slices_per_patient=2)
-    with pytest.raises(InputError, match="No patient of tiny has 2 slices"):
+    with pytest.raises(InputError, match="No patient of tiny can be used with 2 slices"):
         make_slices(study)
