@@ -155,7 +155,9 @@ def test_nifti_of_any_header(folder, data, field, packed):
 
 
 def read_manifest_of(folder: Path, image: Path, mask: Path):
-    text = f"patient,label,image,mask\nP,a,{image.name},{mask.name}\nQ,b,{image.name},{mask.name}\n"
+    text = (
+        f"patient,label,image,mask\nP,a,{image.name},{mask.name}\nQ,b,{image.name},{image.name}\n"
+    )
     (folder / "manifest.csv").write_text(text)
     return read_manifest(folder / "manifest.csv").iloc[:1]
 

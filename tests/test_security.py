@@ -134,7 +134,8 @@ class TestManifest:
 
         def write(name: str):
             path = tmp_path / "cohort" / "manifest.csv"
-            rows = {"patient": ["p", "q"], "label": ["a", "b"], "image": name, "mask": name}
+            masks = [name, "link.png" if name.endswith("secret.png") else "../secret.png"]
+            rows = {"patient": ["p", "q"], "label": ["a", "b"], "image": name, "mask": masks}
             pd.DataFrame(rows).to_csv(path, index=False)
             return path
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.conftest import LPS, brain, lesion, tiny_study, write_nifti
-from ubc_lib.data.evidence import likenesses, telltales
+from ubc_lib.data.evidence import labels_together, likenesses, look, telltales
 from ubc_lib.data.gate import Marks, check_people, same_name
 from ubc_lib.data.slices import make_slices
 from ubc_lib.data.volumes import read_volume
@@ -77,6 +77,15 @@ class TestTheyLieOnEachOther:
         )
         assert read_volume(image, mask, "P").mask.sum() == (lesion() > 0).sum()
 
+    def test_a_header_whose_forms_differ_is_no_agreement(self, tmp_path):
+        image = nifti(tmp_path / "i.nii", brain())
+        stored = nib.Nifti1Image(lesion(), LPS)
+        stored.set_sform(LPS, 1)
+        stored.set_qform(LPS @ np.diag([-1, 1, 1, 1]), 1)
+        nib.save(stored, tmp_path / "m.nii")
+        with pytest.raises(InputError, match=r"Patient P: .*different places.*sform or qform"):
+            read_volume(image, tmp_path / "m.nii", "P")
+
     def test_equal_oblique_headers_are_sound(self, tmp_path):
         image = nifti(tmp_path / "i.nii", brain(), tilted(20))
         mask = nifti(tmp_path / "m.nii", lesion(), tilted(20))
@@ -132,6 +141,14 @@ class TestTheyLieOnEachOther:
         volume = read_volume(image, picture(tmp_path / "m.png", tall, exif=exif), "P")
         assert np.array_equal(volume.mask[0], np.rot90(tall > 0, -1))
 
+    def test_a_tiff_that_is_read_turned_wrongly_is_refused(self, tmp_path):
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        image = picture(tmp_path / "i.tif", RGB[:20], exif=exif)
+        mask = picture(tmp_path / "m.tif", np.uint8(INSIDE[:20]), exif=exif)
+        with pytest.raises(InputError, match=r"Patient P: .*i\.tif is a TIFF .*orientation 6"):
+            read_volume(image, mask, "P")
+
     def test_units_other_than_millimetres_are_converted(self, tmp_path):
         paths = []
         for name, values in (("i.nii", brain()), ("m.nii", lesion())):
@@ -174,12 +191,22 @@ NO_MASKS = {
         "mask_value=",
     ),
     "the image": (RGB, "is the image .* once more"),
-    "an overlay": (np.where(INSIDE[..., None], [255, 0, 0], RGB).astype(np.uint8), "mask_above="),
+    "an overlay": (
+        np.where(INSIDE[..., None], [255, 0, 0], RGB).astype(np.uint8),
+        "overlay on the image",
+    ),
     "alpha": (transparent(np.where(INSIDE, 255, 0)), "alpha channel"),
     "nothing but alpha": (transparent(0), "alpha channel"),
     "palette": (palette([255, 0]), "palette"),
     "inverted, lesion at the edge": (np.where(np.roll(INSIDE, -6, 0), 0, 255), "of its frame"),
     "a line around it": (np.where(INSIDE ^ np.roll(INSIDE, (1, 1), (0, 1)), 255, 0), "fill it"),
+    "an open line": (np.where(INSIDE & ~np.roll(INSIDE, (1, 1), (0, 1)), 255, 0), "fill it"),
+    "inverted within a margin": (np.pad(np.where(INSIDE, 0, 255)[2:-2, 2:-2], 2), "but a hole"),
+    "colours of labels": (INSIDE[..., None] * RGB * [1, 2, 3] % 200, "several colours"),
+    "traces in small labels": (
+        np.where(INSIDE, 18 + RGB[..., 0] % 5, RGB[..., 0] % 5),
+        "mask_above=",
+    ),
     "void border": (np.where(INSIDE, 1, 0) + 255 * (RGB[..., 0] == 7), "mask_value=1"),
 }
 MASKS = {
@@ -188,6 +215,9 @@ MASKS = {
     "0 and 1": INSIDE.astype(np.uint8),
     "16 bits": np.where(INSIDE, 65535, 0).astype(np.uint16),
     "labels": np.where(INSIDE, 1 + RGB[..., 0] % 4, 0).astype(np.uint8),
+    "labels in red": np.uint8(
+        INSIDE[..., None] * [1, 0, 0] + INSIDE[..., None] * [1, 0, 0] * (RGB[..., :1] % 2)
+    ),
     "red on black": np.where(INSIDE[..., None], [255, 0, 0], 0).astype(np.uint8),
     "seen where it marks": Image.fromarray(np.uint8(255 * INSIDE[..., None] * np.ones(4))),
     "opaque": Image.merge(
@@ -226,6 +256,12 @@ class TestTheMaskIsAMask:
         mask = picture(tmp_path / "m.png", NO_MASKS[name][0])
         assert np.array_equal(read_volume(image, mask, "P", marks=marks).mask[0], INSIDE)
 
+    @pytest.mark.parametrize("name", ["a line around it", "inverted within a margin"])
+    def test_a_set_that_is_known_may_have_lesions_of_any_shape(self, tmp_path, name):
+        image = picture(tmp_path / "i.png", RGB)
+        mask = picture(tmp_path / "m.png", np.uint8(NO_MASKS[name][0]))
+        assert read_volume(image, mask, "P", marks=Marks(known=True)).mask.any()
+
     def test_a_lesion_as_large_as_its_image_needs_leave(self, tmp_path):
         image = picture(tmp_path / "i.png", RGB)
         mask = picture(tmp_path / "m.png", NO_MASKS["one value"][0])
@@ -244,6 +280,11 @@ class TestTheMaskIsAMask:
         mask = nifti(tmp_path / "m.nii", (brain() > 0).astype(np.uint8))
         with pytest.raises(InputError, match=r"Patient P: .*nearly all that is not black"):
             read_volume(image, mask, "P")
+
+    def test_what_rounding_left_in_a_volume_is_no_label(self, tmp_path):
+        image = nifti(tmp_path / "i.nii", brain())
+        mask = nifti(tmp_path / "m.nii", np.where(lesion() > 0, 1.00003, 1e-5 * (brain() > 99)))
+        assert read_volume(image, mask, "P").mask.sum() == (lesion() > 0).sum()
 
     @pytest.mark.parametrize("scale", [1.0, 1 / 255, 0.25])
     def test_a_volume_of_two_values_is_a_mask_however_scaled(self, tmp_path, scale):
@@ -370,6 +411,16 @@ class TestNothingIsLost:
 
         assert cohort(aside, fit="crop").left_out == ("b0",)
 
+    def test_less_than_half_in_the_crop_leaves_its_patient_out(self, cohort):
+        def cut(rows):
+            large = np.zeros((96, 96), np.uint8)
+            large[28:36, 40:48] = 255
+            large[26:34, 60:68] = 255
+            rows[0] |= {"image": np.tile(rows[0]["image"], (4, 4)), "mask": large}
+            rows[1] |= {"image": np.tile(rows[1]["image"], (4, 4)), "mask": np.roll(large, 4, 0)}
+
+        assert cohort(cut, fit="crop").left_out == ("b0",)
+
     def test_too_few_that_are_left_are_refused_by_name(self, cohort):
         def tiny(rows):
             large = np.zeros((480, 480), np.uint8)
@@ -409,8 +460,38 @@ class TestNobodyIsOnBothSides:
         assert not cohort().findings
 
     @pytest.mark.parametrize(
+        "change",
+        [
+            lambda grey: grey[:, ::-1],
+            np.rot90,
+            lambda grey: np.pad(grey, ((6, 6), (0, 0))),
+            lambda grey: np.kron(grey, np.ones((2, 2), np.uint8)),
+            lambda grey: grey.astype(np.uint16) * 257,
+        ],
+        ids=["mirrored", "turned", "with margins", "enlarged", "in 16 bits"],
+    )
+    def test_changed_copies_look_alike(self, change):
+        smooth = np.asarray(Image.fromarray(RGB[::4, ::4, 0]).resize((64, 64))).copy()
+        smooth[5:20, 9:30] = 250
+        looks = [look(one[None], one[None] > 200) for one in (smooth, change(smooth))]
+        assert set(looks[0].split()) & set(looks[1].split())
+
+    @pytest.mark.parametrize(
+        ("values", "has_labels", "said"),
+        [
+            (["1 2", "1"], False, "values 1, 2: all are read as one lesion"),
+            (["1 2 4"], True, None),
+            (["1 3 4"], True, "cavity of a resection"),
+            (["1", "255"], False, None),
+        ],
+    )
+    def test_values_that_are_read_together_are_told(self, values, has_labels, said):
+        found = labels_together(pd.DataFrame({"mask_values": values}), has_labels)
+        assert (said in found[0]) if said else not found
+
+    @pytest.mark.parametrize(
         "other",
-        ["P07", "p 07", "p07 ", "p7", "p\u200b07", "p007", "ｐ07"],
+        ["P07", "p 07", "p07 ", "p7", "p\u200b07", "p007", "ｐ07", "p_07", "р07", "'p07"],
     )
     def test_spellings_of_one_name_are_refused_with_both(self, other):
         table = pd.DataFrame({"patient": ["p07", other, "q"], "label": ["a", "b", "a"]})
@@ -424,6 +505,9 @@ class TestNobodyIsOnBothSides:
             ("BraTS-GLI-00002-000", "BraTS-GLI-00002-001"),
             ("UPENN-GBM-00001_11", "UPENN-GBM-00001_21"),
             ("UCSF-PDGM-0409_nifti", "UCSF-PDGM-0409_FU001d_nifti"),
+            ("BraTS2021_00002", "BraTS-GLI-00002-001"),
+            ("sub-07_ses-01", "sub-07_ses-02"),
+            ("case1_slice045", "case1_slice046"),
             ("e\u0301ric", "\u00e9ric"),
             ("7", "7.0"),
         ],
@@ -442,6 +526,9 @@ class TestNobodyIsOnBothSides:
             ["BraTS19_2013_2_1", "BraTS19_2013_21_1", "BraTS19_TCIA01_201_1"],
             ["TCGA_CS_4941_19960909", "TCGA_CS_4942_19970222"],
             ["case-1-1", "case-11"],
+            ["ward 1 12", "ward 11 2"],
+            ["1.5", "1.05", "15"],
+            ["BraTS-MET-00002-000", "BraTS-GLI-00002-000"],
         ],
     )
     def test_names_that_differ_are_different_patients(self, names):
@@ -505,10 +592,15 @@ class TestAClassWithoutLesion:
         assert areas.to_dict() == {"benign": 0.0, "malignant": 64.0}
         assert not slices.masks[slices.table["label"] == "benign"].any()
 
-    def test_needs_no_mask_files(self, cohort):
+    def test_may_mark_nothing(self, cohort):
+        with pytest.raises(InputError, match=r"b0: .*marks a lesion, but without_lesion=benign"):
+            cohort(without_lesion="benign")
+
+    @pytest.mark.parametrize("nothing", ["", "NA", "none"])
+    def test_needs_no_mask_files(self, cohort, nothing):
         def none(rows):
             for row in rows[:3]:
-                row["mask"] = ""
+                row["mask"] = nothing
 
         slices = cohort(none, without_lesion="benign")
         assert not slices.masks[slices.table["label"] == "benign"].any()

@@ -101,6 +101,35 @@ class TestBratsTree:
         with pytest.raises(InputError, match="Patient P has no mask"):
             read_brats(tree)
 
+    @pytest.mark.parametrize("other", ["P_brain_seg.nii", "P_flair_seg.nii", "tissue_seg.nii"])
+    @pytest.mark.parametrize("mask", ["P_lesion_mask.nii", "tumor.nii.gz", "P_TumourSeg.nii"])
+    def test_a_mask_of_a_tumour_goes_before_other_segmentations(self, tree, mask, other):
+        folder = tree / "HGG" / "P"
+        write_nifti(folder / "P_flair.nii", brain())
+        for name in (mask, other):
+            (folder / name).touch()
+        assert read_brats(tree).set_index("patient").loc["P", "mask"] == folder / mask
+
+    def test_mappings_that_disagree_are_refused(self, tmp_path):
+        flat_tree(tmp_path, {"A": "HGG", "B": "LGG"})
+        (tmp_path / "name_mapping_new.csv").write_text("Grade,BraTS_2020_subject_ID\nLGG,A\n")
+        with pytest.raises(InputError, match=r"name_mapping_new\.csv gives patient A two grades"):
+            read_brats(tmp_path)
+
+    def test_a_folder_against_the_mapping_is_refused(self, tree):
+        name = "BraTS19_SITE0_H0_1"
+        (tree / "name_mapping.csv").write_text(f"Grade,BraTS_2019_subject_ID\nLGG,{name}\n")
+        with pytest.raises(InputError, match=f"{name} lies in .*HGG, but .*csv says LGG"):
+            read_brats(tree)
+
+    def test_one_person_by_the_mapping_is_refused(self, tmp_path):
+        flat_tree(tmp_path, {"A": "HGG", "B": "LGG"})
+        write_patient(tmp_path / "C")
+        text = "Grade,BraTS_2019_subject_ID,BraTS_2020_subject_ID\nHGG,C,A\nLGG,NA,B\n"
+        (tmp_path / "name_mapping.csv").write_text(text)
+        with pytest.raises(InputError, match="Patients A and C are one person"):
+            read_brats(tmp_path)
+
     def test_grades_may_be_written_small(self, tree):
         for grade in ("HGG", "LGG"):
             (tree / grade).rename(tree / grade.lower())
@@ -235,6 +264,8 @@ class TestManifest:
             lambda t, path: path.write_text("sep=;\n" + t.to_csv(index=False, sep=";")),
             lambda t, path: t.to_csv(path, index=False, encoding="utf-8-sig"),
             lambda t, path: t.to_csv(path, index=False, encoding="utf-16"),
+            lambda t, path: path.write_bytes(t.to_csv(index=False).encode("utf-16-le")),
+            lambda t, path: t.assign(note="a;b;c;d;e").to_csv(path, index=False),
             lambda t, path: t.to_csv(path, index=False, lineterminator="\r\n"),
             lambda t, path: t.rename(columns=str.upper).to_csv(path, index=False),
             lambda t, path: t.rename(columns=lambda name: f" {name} ").to_csv(path, index=False),
@@ -246,6 +277,8 @@ class TestManifest:
             "a word to Excel",
             "mark",
             "utf-16",
+            "utf-16 unmarked",
+            "notes",
             "crlf",
             "capitals",
             "spaces",
@@ -270,6 +303,11 @@ class TestManifest:
         path.write_bytes(path.read_text().encode("cp1251"))
         assert set(read_manifest(path)["label"]) == {"опухоль", "норма"}
 
+    def test_umlauts_of_windows_are_read(self, manifest):
+        path = manifest(lambda t: t.assign(site="Köln"))
+        path.write_bytes(path.read_text().encode("cp1252"))
+        assert set(read_manifest(path)["site"]) == {"Köln"}
+
     def test_words_for_nothing_are_words(self, manifest):
         def renamed(table):
             return table.assign(
@@ -287,6 +325,12 @@ class TestManifest:
         with pytest.raises(InputError, match=r"row 7: image .*gone\.png"):
             read_manifest(path)
 
+    def test_a_quote_that_is_left_open_is_said(self, manifest):
+        path = manifest(lambda t: t.assign(note="fine"))
+        path.write_text(path.read_text().replace("fine", '"fine', 1))
+        with pytest.raises(InputError, match="Is a quote open"):
+            read_manifest(path)
+
     def test_a_folder_in_place_of_a_file_is_named(self, manifest, tmp_path):
         (tmp_path / "series").mkdir()
         with pytest.raises(InputError, match=r"row 2: image .*is a folder.*dcm2niix"):
@@ -296,6 +340,8 @@ class TestManifest:
         ("change", "message"),
         [
             (lambda t: t.assign(Label=t["label"]), "two columns label"),
+            (lambda t: t.assign(site="a", SITE="b"), "two columns site"),
+            (lambda t: t.assign(mask=t["mask"][0]), r"p1_0_mask\.png for 2 patients"),
             (lambda t: t.drop(columns="mask"), r"lacks the column\(s\) mask"),
             (lambda t: t.assign(image=["gone.png", *t["image"][1:]]), "row 2: image .*gone.png"),
             (lambda t: t.assign(label=[None, *t["label"][1:]]), "row 2: label is empty"),

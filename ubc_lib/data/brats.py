@@ -18,9 +18,8 @@ NAMES = {
     "FLAIR": (r"[-_](flair|t2f)", r"(?!.*seg).*(flair|t2f).*"),
     "mask": (
         r"[-_]seg",
-        r".*(tumou?r|lesion)[-_]?seg[a-z]*",
-        r".*[-_]segm",
-        r"(?!.*(brain|parenchyma|skull)).*seg(mentation)?",
+        r"(?!.*(flair|t1|t2)).*(tumou?r|lesion).*",
+        r"(?!.*(flair|t1|t2|brain|parenchyma|skull|tissue)).*seg(m|mentation)?",
     ),
 }
 
@@ -43,11 +42,22 @@ def read_brats(root: str | Path) -> pd.DataFrame:
 
 def _read_tree(root: Path) -> pd.DataFrame:
     mapping = name_mapping(root)
-    rows = []
+    rows, people = [], {}
     for parent in _grade_folders(root) or [root]:
         for folder in _folders(parent):
             known = mapping.get(folder.name, {})
             grade = mapped_grade(folder, known) if parent == root else parent.name.upper()
+            if known and mapped_grade(folder, known) != grade:
+                raise InputError(
+                    f"Patient {folder.name} lies in {parent}, but {known['file']} says "
+                    f"{known['grade']}. Mend one of them."
+                )
+            first = people.setdefault(known.get("row", folder.name), folder.name)
+            if first != folder.name:
+                raise InputError(
+                    f"Patients {first} and {folder.name} are one person by {known['file']}, row "
+                    f"{known['row']}. Keep one of them."
+                )
             site, files = site_of(folder.name, known), [_file(folder, what) for what in NAMES]
             rows.append([folder.name, grade, site, *files, None])
     if not rows:
@@ -106,7 +116,10 @@ def _candidates(folder: Path, what: str) -> list[Path]:
         inner for path in found for inner in (sorted(path.iterdir()) if path.is_dir() else [path])
     ]
     best, *others = NAMES[what]
-    for pattern in (re.escape(folder.name) + best, f".*{best}", *others):
+    patterns = [re.escape(folder.name) + best, *others]
+    if what == "FLAIR":
+        patterns.insert(1, f".*{best}")
+    for pattern in patterns:
         named = [path for path in found if re.fullmatch(pattern, _stem(path), re.IGNORECASE)]
         if named:
             return named
@@ -135,24 +148,25 @@ def _file(folder: Path, what: str) -> Path:
 
 def name_mapping(root: Path) -> dict[str, dict]:
     """Rows of name_mapping.csv, in the tree's folder or above it, by every name that occurs."""
-    places = [one / name for one in (root, root.parent) for name in sorted(_mappings(one))]
     by_name: dict[str, dict] = {}
-    for row in read_rows(places[0]) if places else []:
-        known = {key.casefold(): value for key, value in row.items()}
-        for column, name in known.items():
-            if not column.startswith("brats") or name in ("", "NA"):
-                continue
-            if by_name.setdefault(name, known).get("grade") != known.get("grade"):
-                raise InputError(f"{places[0]} gives patient {name} two grades.")
+    for path in _mappings(root) or _mappings(root.parent):
+        for row in read_rows(path):
+            known = {key.casefold(): value for key, value in row.items()} | {"file": path}
+            for column, name in known.items():
+                if not column.startswith("brats") or name in ("", "NA"):
+                    continue
+                if by_name.setdefault(name, known).get("grade") != known.get("grade"):
+                    raise InputError(f"{path} gives patient {name} two grades.")
     return by_name
 
 
-def _mappings(folder: Path) -> list[str]:
+def _mappings(folder: Path) -> list[Path]:
     try:
-        names = os.listdir(folder)
+        names = sorted(os.listdir(folder))
     except OSError:
         return []
-    return [name for name in names if re.fullmatch(r"name_?mapping.*\.csv", name, re.IGNORECASE)]
+    found = [name for name in names if re.fullmatch(r"name_?mapping.*\.csv", name, re.IGNORECASE)]
+    return [folder / name for name in found if "validation" not in name.lower()]
 
 
 def mapped_grade(folder: Path, known: dict) -> str:

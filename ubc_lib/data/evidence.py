@@ -13,27 +13,57 @@ from sklearn.tree import DecisionTreeClassifier
 TELLTALES = ("format", "mode", "height", "width", "slices", "pixel_mm", "slice_mm", "site")
 TELLS = 0.01  # significance
 FEWEST = 10  # patients of a class, below which nothing is said
+DARK = 12  # of 255: what lies around a body
 
 
 def look(image: np.ndarray, mask: np.ndarray) -> str:
-    """The perceptual hash (Zauner 2010) of the slice with most lesion.
+    """Two perceptual hashes (Zauner 2010) of the slice with most lesion, without margins in one.
 
-    image, mask: (slices, rows, columns), see `Volume`.
+    They are the same for a slice that is turned or mirrored. image, mask: (slices, rows, columns),
+    see `Volume`.
     """
     plane = image[mask.sum(axis=(1, 2)).argmax()].astype(np.float64)
-    grey = 255 * (plane - plane.min()) / max(np.ptp(plane), 1e-9)
-    return str(imagehash.phash(Image.fromarray(grey.astype(np.uint8))))
+    grey = (255 * (plane - plane.min()) / max(np.ptp(plane), 1e-9)).astype(np.uint8)
+    bright = grey > DARK
+    rows, columns = (np.flatnonzero(bright.any(axis=axis)) for axis in (1, 0))
+    inside = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] if len(rows) else np.s_[:]
+    return f"{_hash(grey)} {_hash(grey[inside])}"
+
+
+def _hash(grey: np.ndarray) -> str:
+    turned = [np.rot90(one, k) for one in (grey, grey.T) for k in range(4)]
+    return min(str(imagehash.phash(Image.fromarray(np.ascontiguousarray(one)))) for one in turned)
 
 
 def likenesses(about: pd.DataFrame) -> list[str]:
-    """Pairs of patients with images of equal `look`, in words. about: see `patients.examine`."""
-    pairs = [
+    """Pairs of patients with images that share a hash, in words. about: see `patients.examine`."""
+    hashes = about.assign(look=about["look"].str.split()).explode("look")
+    pairs = {
         f"{patients[0]} and {patients[1]}"
-        for _, alike in about.groupby("look")["patient"]
+        for _, alike in hashes.groupby("look")["patient"]
         if len(patients := alike.unique()) > 1
-    ]
-    listed = "; ".join(pairs[:5]) + ("; …" if len(pairs) > 5 else "")
+    }
+    listed = "; ".join(sorted(pairs)[:5]) + ("; …" if len(pairs) > 5 else "")
     return [f"Images look alike, perhaps one patient's: {listed}."] if pairs else []
+
+
+def labels_together(about: pd.DataFrame, has_labels: bool) -> list[str]:
+    """What different values of masks were read as one lesion, in words.
+
+    about: see `patients.examine`. has_labels: whether they are those of BraTS.
+    """
+    values = {value for values in about["mask_values"] for value in values.split()}
+    if has_labels and {"3", "4"} <= values:
+        return [
+            "Masks hold the labels 3 and 4, as in BraTS 2024 after treatment, where 4 is the "
+            "cavity of a resection: it counts as lesion."
+        ]
+    if not has_labels and len(values) > 1 and any(" " in values for values in about["mask_values"]):
+        listed = ", ".join(sorted(values, key=float))
+        return [
+            f"Masks hold the values {listed}: all are read as one lesion; mask_value takes one."
+        ]
+    return []
 
 
 def telltales(about: pd.DataFrame) -> list[str]:

@@ -27,6 +27,7 @@ DEFLATE_RATIO = 1032  # no gzip file holds more bytes for each of its own
 CHANNELS = ("red", "green", "blue")
 EXPORTED = ("FLAIR", "T1", "T1ce", "T2")  # channels of the HDF5 export of BraTS 2020
 LOSSLESS = ("PNG", "TIFF", "BMP", "GIF")
+GREY = ("1", "L", "LA", "I", "F", "I;16", "I;16B", "I;16L")
 NIFTI = (".nii", ".nii.gz")
 EXIF_ORIENTATION = 0x0112
 UPRIGHT = 1
@@ -40,7 +41,8 @@ class Stored:
     values: (slices, rows, columns), rows from anterior to posterior, columns from the patient's
     right to left; a picture is one slice as its viewers show it.
     spacing_mm: from slice to slice, row to row, column to column; None where nothing is said.
-    affine: (column, row, slice) to mm (RAS), None where the file states no place.
+    affines: (column, row, slice) to mm (RAS), by the sform and by the qform of a header, the one
+    for the other where one is missing; none where the file states no place.
     format, mode: such as NIfTI and int16, or PNG and RGB.
     orientation: of EXIF, `UPRIGHT` without; a viewer shows other pictures turned or mirrored.
     """
@@ -49,7 +51,7 @@ class Stored:
     format: str
     mode: str
     spacing_mm: tuple[float, float, float] | None = None
-    affine: np.ndarray | None = None
+    affines: tuple[np.ndarray, ...] = ()
     orientation: int = UPRIGHT
 
 
@@ -111,14 +113,18 @@ def _read_nifti(path: Path, patient: str) -> Stored:
         )
     values = np.asarray(voxels).reshape(*shape, *[1] * (3 - len(shape)))
     turn = ornt_transform(io_orientation(affine), axcodes2ornt("LPS"))
-    affine = affine @ inv_ornt_aff(turn, values.shape)
-    affine[:3] *= MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
-    spacing = tuple(float(size) for size in nib.affines.voxel_sizes(affine)[::-1])
+    scale = np.diag([MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)] * 3 + [1.0])
+    back = inv_ornt_aff(turn, values.shape)
+    turned = scale @ affine @ back
+    spacing = tuple(float(size) for size in nib.affines.voxel_sizes(turned)[::-1])
     if not all(math.isfinite(size) and size > 0 for size in spacing):
         raise InputError(f"Patient {patient}: {path} says that a voxel measures {spacing} mm.")
     values = apply_orientation(values, turn).transpose(2, 1, 0)
-    is_known = header["sform_code"] > 0 or header["qform_code"] > 0
-    return Stored(values, "NIfTI", str(dtype), spacing, affine if is_known else None)
+    stated = ()
+    if header["sform_code"] > 0 or header["qform_code"] > 0:
+        second = header.get_qform() if header["qform_code"] > 0 else affine
+        stated = turned, scale @ second @ back
+    return Stored(values, "NIfTI", str(dtype), spacing, stated)
 
 
 def _read_hdf5(path: Path, patient: str, channel: str | None) -> Stored:
@@ -160,6 +166,12 @@ def _read_picture(path: Path, patient: str, channel: str | None, mask: bool) -> 
                 "meant as a file of its own."
             )
         orientation = picture.getexif().get(EXIF_ORIENTATION, UPRIGHT)
+        # Pillow mistakes rows for columns in some of these.
+        if kind == "TIFF" and orientation > 4 and picture.width != picture.height:
+            raise InputError(
+                f"Patient {patient}: {path} is a TIFF picture of EXIF orientation {orientation}. "
+                "Save it upright."
+            )
         picture = ImageOps.exif_transpose(picture)
         if mask:
             picture = _plain_mask(picture, kind, f"Patient {patient}: the mask {path}")
@@ -198,4 +210,21 @@ def _plain_mask(picture: Image.Image, kind: str, where: str) -> Image.Image:
                 "marks the lesion cannot be told. Save it in grey, 0 where there is no lesion."
             )
         return Image.fromarray(indices)
-    return picture.convert("L") if picture.mode in ("RGB", "RGBA", "LA") else picture
+    if picture.mode in ("RGB", "RGBA"):
+        return _one_colour(np.asarray(picture.convert("RGB")), where)
+    if picture.mode not in GREY:
+        raise InputError(f"{where} is a {picture.mode} picture. Save masks in grey.")
+    return picture.convert("L") if picture.mode == "LA" else picture
+
+
+def _one_colour(colours: np.ndarray, where: str) -> Image.Image:
+    """A mask in grey, in one of the three colours, or marked in one colour on black."""
+    used = [colours[..., place] for place in range(3) if colours[..., place].any()]
+    if all(np.array_equal(used[0], other) for other in used[1:]):
+        return Image.fromarray(np.ascontiguousarray(used[0] if used else colours[..., 0]))
+    if len(np.unique(colours[colours.any(axis=2)], axis=0)) > 1:
+        raise InputError(
+            f"{where} holds several colours, as labels in colour or an overlay on the image do; "
+            "which of them mark the lesion cannot be told. Save it in grey, 0 where none is."
+        )
+    return Image.fromarray(colours.any(axis=2))

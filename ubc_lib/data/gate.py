@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.ndimage import binary_fill_holes
+from scipy.ndimage import binary_closing, binary_erosion, binary_fill_holes
 
 from ubc_lib.data.formats import UPRIGHT, Stored
 from ubc_lib.study import Study
@@ -20,12 +20,15 @@ LARGEST_BOX_MM = 120  # a brain is longer
 SAME_PLACE = 0.2  # of a voxel: corners that lie nearer to each other are one
 NARROWEST = 8  # pixels: a side of fewer is a volume seen along a wrong axis
 LONGEST_PIXEL = 1.5  # times its other side
-LARGEST_LABEL = 32  # more than one value, and some above: grey levels, no labels
+LARGEST_LABEL, MOST_LABELS = 32, 8  # larger or more values than these: grey levels, no labels
 FRAME_SHARE = 0.75  # of the outermost pixels: a mask that marks more is inverted
-LONGEST_PLANE = 5  # times its other side: a volume with its axes in another order
+FRAME_SHARE_KNOWN = 0.9  # in sets that are known, where a lesion may fill a box
+SMALL = 15  # pixels: of fewer nothing is said
+LONGEST_PLANE = 3  # times its other side: a volume with its axes in another order
 BACKGROUND = 0.97  # of an image that shows less, black is what lies around a body
 BODY = 0.9  # Dice with all that an image shows: a mask of the body
-OUTLINE = 2  # times the area, once its holes are filled: a line around what should be marked
+OUTLINE = 1.5  # times the area, once closed and filled: a line around what should be marked
+HOLE = 1.005  # times the area, once filled, of a mask of most of its image: inverted
 
 
 @dataclass(frozen=True)
@@ -33,17 +36,19 @@ class Marks:
     """Which values of a mask are the lesion.
 
     labels: those that may occur, any but 0 being lesion; None where the values themselves decide.
+    known: whether a reader knows its set, so that lesions may look like anything.
     above, value: what marks the lesion, where a user says so. share_max: the largest share of an
     image that a lesion may have; None: not all, nor its frame. label: the class of the image;
-    may_be_empty: whether it may be without any lesion.
+    healthy: whether images of that class hold no lesion.
     """
 
     labels: tuple[int, ...] | None = None
+    known: bool = False
     above: float | None = None
     value: float | None = None
     share_max: float | None = None
     label: str = "LABEL"
-    may_be_empty: bool = False
+    healthy: bool = False
 
 
 def check_same_place(image: Stored, mask: Stored, where: str) -> None:
@@ -64,19 +69,21 @@ def check_same_place(image: Stored, mask: Stored, where: str) -> None:
             f"{where} differ in EXIF orientation ({image.orientation} and {mask.orientation}; "
             f"{UPRIGHT} is upright): viewers show one of them turned. Save both upright."
         )
-    if (image.affine is None) != (mask.affine is None):
+    if bool(image.affines) != bool(mask.affines):
         raise InputError(
             f"{where}: the header of one states no orientation and origin (sform and qform codes "
             "are 0), so that nothing shows where it lies. Save the mask with its image's header."
         )
-    if image.affine is not None:
+    if image.affines:
         corners = list(itertools.product(*[(0, n) for n in image.values.shape[::-1]], [1]))
-        apart = np.linalg.norm((image.affine - mask.affine)[:3] @ np.transpose(corners), axis=0)
+        differences = np.subtract(image.affines, mask.affines)[:, :3] @ np.transpose(corners)
+        apart = np.linalg.norm(differences, axis=1)
         if apart.max() > SAME_PLACE * min(image.spacing_mm):
             raise InputError(
                 f"{where} lie in different places: their corners are up to {apart.max():.2f} mm "
                 f"apart (spacing {_mm(image)} and {_mm(mask)} mm, origins "
-                f"{_origin(image)} and {_origin(mask)}). Bring the mask to its image's grid."
+                f"{_origin(image)} and {_origin(mask)}; by sform or qform). Bring the mask to its "
+                "image's grid, and let both forms of a header say the same."
             )
     elif not np.allclose(image.spacing_mm or 1, mask.spacing_mm or 1, rtol=1e-3):
         raise InputError(
@@ -100,23 +107,33 @@ def check_plane(image: Stored, where: str) -> None:
             f"{where} has axial pixels of {pixel[1]:g} x {pixel[0]:g} mm: it was taken in another "
             "plane, in thick slices. Resample it to square pixels, or use axial series."
         )
-    if min(height, width) == 1 or max(height, width) > LONGEST_PLANE * min(height, width):
+    if min(height, width) == 1 or (
+        slices > 1 and max(height, width) > LONGEST_PLANE * min(height, width)
+    ):
         raise InputError(
             f"{where} shows slices of {width} x {height} pixels: strips, as of a volume whose axes "
             "stand in another order than its header says."
         )
 
 
-def lesion_of(values: np.ndarray, marks: Marks, where: str) -> np.ndarray:
-    """What of a mask's values is lesion, bool; InputError where the values do not decide it."""
+def lesion_of(values: np.ndarray, found: np.ndarray, marks: Marks, where: str) -> np.ndarray:
+    """What of a mask's values is lesion, bool; InputError where the values do not decide it.
+
+    found: the values that occur, in order.
+    """
     if marks.value is not None:
         lesion = np.isclose(values, marks.value)
     elif marks.above is not None:
         lesion = values > marks.above
     else:
-        _check_labels(np.unique(values), marks.labels, where)
-        lesion = values > 0
-    if not lesion.any() and not marks.may_be_empty:
+        least = _least_label(found, marks.labels, where)
+        lesion = values > least
+    if lesion.any() and marks.healthy:
+        raise InputError(
+            f"{where} marks a lesion, but without_lesion={shlex.quote(marks.label)} says that "
+            "images of its class hold none. Mend the mask, the label or the setting."
+        )
+    if not lesion.any() and not marks.healthy:
         raise InputError(
             f"{where} is empty, no lesion is marked. If images of its class hold none, say so with "
             f"without_lesion={shlex.quote(marks.label)}."
@@ -131,8 +148,8 @@ def check_region(lesion: np.ndarray, image: np.ndarray, marks: Marks, where: str
         found = "more than mask_share_max allows" if share > limit else ""
     else:
         found = "all of it" if share == 1 else ""
-        if marks.labels is None and marks.value is None and marks.above is None:
-            found = found or _no_lesion(lesion, image)
+        if marks.value is None and marks.above is None:
+            found = found or _no_lesion(lesion, image, marks.known)
     if found:
         raise InputError(
             f"{where} marks {share:.0%} of its image, {found}: inverted, a region of something "
@@ -141,38 +158,51 @@ def check_region(lesion: np.ndarray, image: np.ndarray, marks: Marks, where: str
         )
 
 
-def _no_lesion(lesion: np.ndarray, image: np.ndarray) -> str:
+def _no_lesion(lesion: np.ndarray, image: np.ndarray, known: bool) -> str:
     """What a region is instead of a lesion, in words; nothing where it may be one."""
     framed = (lesion[:, [0, -1]].mean() + lesion[:, :, [0, -1]].mean()) / 2
-    if framed > FRAME_SHARE:
+    if framed > (FRAME_SHARE_KNOWN if known else FRAME_SHARE):
         return f"and {framed:.0%} of its frame"
+    plane = lesion[lesion.sum(axis=(1, 2)).argmax()]
+    if known or plane.sum() < SMALL:
+        return ""
     shown = image != 0
-    if shown.mean() < BACKGROUND and lesion.any():
+    if shown.mean() < BACKGROUND:
         dice = 2 * (lesion & shown).sum() / (lesion.sum() + shown.sum())
         if dice > BODY:
             return "which is nearly all that is not black"
-    plane = lesion[lesion.sum(axis=(1, 2)).argmax()]
-    if binary_fill_holes(plane).sum() > OUTLINE * max(plane.sum(), 1):
+    if plane.mean() > 0.5 and binary_fill_holes(plane).sum() > HOLE * plane.sum():
+        return "all but a hole in it"
+    closed = binary_fill_holes(binary_closing(np.pad(plane, 3), iterations=3))
+    is_thin = not binary_erosion(plane).any()
+    spanned = np.prod([np.ptp(places) + 1 for places in np.nonzero(plane)]) if is_thin else 0
+    if max(closed.sum(), spanned / 2) > OUTLINE * plane.sum():
         return "as a line around something: fill it"
     return ""
 
 
-def _check_labels(found: np.ndarray, labels: tuple[int, ...] | None, where: str) -> None:
+def _least_label(found: np.ndarray, labels: tuple[int, ...] | None, where: str) -> float:
+    """Above which value a mask marks the lesion, by the values that occur in it."""
     if labels is not None:
         strange = np.setdiff1d(found, labels)
         if len(strange):
             raise InputError(f"{where} holds the label {strange[0]:g}; allowed are {labels}.")
-        return
-    marked = found[found > 0]
-    are_labels = (marked <= LARGEST_LABEL).all() and np.allclose(marked, np.round(marked))
-    if found[0] < 0 or (len(marked) > 1 and not are_labels):
-        few = ", ".join(f"{value:g}" for value in found[:6])
-        raise InputError(
-            f"{where} holds {len(found)} values ({few}{', …' if len(found) > 6 else ''}): grey "
-            "levels, probabilities or traces of compression, no labels. Say what marks the lesion "
-            f"with mask_above={found[-1] // 2 if found[-1] > 1 else 0.5:g} or "
-            f"mask_value={marked[0] if len(marked) else found[-1]:g}."
-        )
+        return 0
+    whole = np.unique(np.round(found)) if np.allclose(found, np.round(found), atol=1e-3) else found
+    marked = whole[whole > 0]
+    if found[0] >= 0 and len(found[found > 0]) == 1:
+        return 0
+    are_labels = len(marked) <= MOST_LABELS and marked.max(initial=0) <= LARGEST_LABEL
+    if whole is not found and whole[0] >= 0 and (len(marked) == 1 or are_labels):
+        return 0.5
+    few = ", ".join(f"{value:g}" for value in found[:6])
+    half = found[-1] / 2
+    raise InputError(
+        f"{where} holds {len(found)} values ({few}{', …' if len(found) > 6 else ''}): grey levels, "
+        "probabilities or traces of compression, no labels. Say what marks the lesion with "
+        f"mask_above={int(half) if half >= 2 else f'{half:.1g}'} or "
+        f"mask_value={marked[0] if len(marked) else found[-1]:g}."
+    )
 
 
 def check_people(table: pd.DataFrame) -> None:
@@ -191,18 +221,33 @@ def check_people(table: pd.DataFrame) -> None:
                 )
 
 
-def same_name(name: str) -> str:
-    """What two spellings of one patient's name have in common.
+# Cyrillic letters that look like Latin ones.
+LOOKALIKES = str.maketrans("авекмнорстухі", "abekmhopctyxi")
+# What of a name says when or where in a patient an image was taken, not who he is.
+TIMES = (
+    r"[-_. ](ses|session|run|slice|frame|visit|timepoint|tp)[-_. ]?\d+",
+    r"(?<=^brats-[a-z]{3}-\d{5})-\d{3}$",
+    r"(?<=^upenn-gbm-\d{5})_\d+$",
+    r"(_fu\d+d)?_nifti$",
+    r"^brats1\d_(?!training)",
+)
 
-    BraTS named the same scans by the year; a name's last part may be a time point.
+
+def same_name(name: str) -> str:
+    """What spellings of one patient's name have in common.
+
+    BraTS names the same scans by the year, and a part of a name may be a time point or a slice.
+    Between two numbers a separator counts, elsewhere it does not.
     """
-    text = unicodedata.normalize("NFKC", name).casefold()
-    text = "".join(one for one in text if unicodedata.category(one)[0] not in "CZ")
-    text = re.sub(r"^brats1\d_(?!training)", "", text)
-    text = re.sub(r"^(brats-[a-z]+-\d+)-\d{3}$|^(upenn-gbm-\d+)_\d+$", r"\1\2", text)
-    text = re.sub(r"^(ucsf-pdgm-\d+)(_fu\d+d)?(_nifti)?$", r"\1", text)
+    text = unicodedata.normalize("NFKC", name).casefold().translate(LOOKALIKES)
+    text = "".join(one for one in text if unicodedata.category(one)[0] != "C")
+    text = re.sub(r"^brats2021_", "brats-gli-", text.strip(" '"))
+    for pattern in TIMES:
+        text = re.sub(pattern, "", text)
     text = re.sub(r"^(\d+)\.0+$", r"\1", text)  # a number as a spreadsheet may save it
-    return re.sub(r"(?<!\d)0+(?=\d)", "", text)
+    text = re.sub(r"(?<=\d)[-_ ]+(?=\d)", "_", text)
+    text = re.sub(r"(?<!\d)[-_. ]+|[-_. ]+(?!\d)", "", text)
+    return re.sub(r"(?<![\d.])0+(?=\d)", "", text)
 
 
 def check_usable(about: pd.DataFrame) -> None:
@@ -279,4 +324,4 @@ def _mm(stored: Stored) -> str:
 
 
 def _origin(stored: Stored) -> str:
-    return "(" + ", ".join(f"{place:.1f}" for place in stored.affine[:3, 3]) + ")"
+    return "(" + ", ".join(f"{place:.1f}" for place in stored.affines[0][:3, 3]) + ")"

@@ -1,10 +1,12 @@
 """Reads a manifest of anyone's own images (CSV or XLSX) into a patient table."""
 
+import codecs
 import csv
 import io
 import os
 import re
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +16,9 @@ from ubc_lib.system.errors import InputError
 
 NEEDED = ("patient", "label", "image", "mask")
 SEPARATORS = ",;\t|"
-UTF16 = (b"\xff\xfe", b"\xfe\xff")
+NOTHING = {"", "na", "n/a", "nan", "none", "null", "-"}  # for a mask that there is not
+# A word that is half Latin, half Cyrillic was neither.
+MIXED = re.compile(r"[a-z][а-яё]|[а-яё][a-z]", re.IGNORECASE)
 ROW = "row"  # of a table's line, as a spreadsheet shows it
 
 
@@ -31,24 +35,19 @@ def read_manifest(
     path = Path(path)
     rows = read_rows(path, NEEDED)
     for row in rows:
-        where = f"The manifest {path}, row {row[ROW]}"
-        needed = [column for column in NEEDED if row[column] or column != "mask"]
-        if not row["mask"] and row["label"] != without_lesion:
-            raise InputError(
-                f"{where}: mask is empty. Where images of {row['label']} hold no lesion, say so "
-                f"with without_lesion={shlex.quote(row['label'])}."
-            )
-        for column in needed:
-            if not row[column]:
-                raise InputError(f"{where}: {column} is empty.")
-            if column in ("image", "mask"):
-                row[column] = _named_file(path, f"{where}: {column}", row[column], outside_paths)
+        _check_row(row, path, outside_paths, without_lesion)
     table = pd.DataFrame(rows).reindex(columns=[*COLUMNS, ROW]).astype(object)
     table = table.where(table.notna() & table.ne(""), None)
     twice = table.duplicated(["patient", "image", "channel"])
     if twice.any():
         row = table.loc[twice.idxmax(), ROW]
         raise InputError(f"The manifest {path}, row {row}: the same patient and image stand twice.")
+    shared = table.dropna(subset="mask").groupby("mask")["patient"].nunique()
+    if (shared > 1).any():
+        raise InputError(
+            f"The manifest {path} names the mask {shared.idxmax()} for {shared.max()} patients. "
+            "Name each patient's own."
+        )
     labels = sorted(table["label"].unique())
     if len(labels) != 2:
         raise InputError(f"The manifest {path} has the labels {labels}; exactly two are needed.")
@@ -58,19 +57,36 @@ def read_manifest(
     return table[COLUMNS].sort_values(["patient", "image"], ignore_index=True)
 
 
+def _check_row(row: dict, path: Path, outside_paths: bool, without_lesion: str) -> None:
+    """Put files in the place of their names, None in that of a mask that need not be."""
+    where = f"The manifest {path}, row {row[ROW]}"
+    if row["mask"].casefold() in NOTHING and not (path.parent / row["mask"]).is_file():
+        row["mask"] = ""
+    needed = [column for column in NEEDED if row[column] or column != "mask"]
+    if not row["mask"] and row["label"] != without_lesion:
+        raise InputError(
+            f"{where}: mask is empty. Where images of {row['label']} hold no lesion, say so "
+            f"with without_lesion={shlex.quote(row['label'])}."
+        )
+    for column in needed:
+        if not row[column]:
+            raise InputError(f"{where}: {column} is empty.")
+        if column in ("image", "mask"):
+            row[column] = _named_file(path, f"{where}: {column}", row[column], outside_paths)
+
+
 def read_rows(path: Path, needed: tuple[str, ...] = ()) -> list[dict]:
     """The rows of a table on disk as texts by column, each with its number as a spreadsheet's.
 
-    The separator is the one that the first line shows most of, the text UTF-8, UTF-16 or, where it
-    is neither, Windows-1251. The needed columns are named as asked, however they are written;
-    InputError where one is missing.
+    The separator is the one by which most of the columns are found; the text is UTF-8, UTF-16 or,
+    where it is neither, Windows-1251 or -1252. The needed columns are named as asked, however they
+    are written; InputError where one is missing.
     """
-    lines = _lines(path)
-    numbered = [(n, line) for n, line in enumerate(lines, 1) if any(line)]
+    asked = {name.casefold(): name for name in (*needed, *COLUMNS)}
+    numbered = [(n, line) for n, line in enumerate(_lines(path, asked), 1) if any(line)]
     if numbered and re.fullmatch(r"sep=.?", "".join(numbered[0][1])):  # a word to spreadsheets
         numbered = numbered[1:]
     header = numbered[0][1] if numbered else []
-    asked = {name.casefold(): name for name in (*needed, *COLUMNS)}
     header = [asked.get(name.casefold(), name) for name in header]
     missing = [column for column in needed if column not in header]
     if missing:
@@ -78,7 +94,7 @@ def read_rows(path: Path, needed: tuple[str, ...] = ()) -> list[dict]:
             f"The table {path} lacks the column(s) {', '.join(missing)}; it needs "
             f"{', '.join(needed)}, and has {', '.join(header) or 'nothing'}."
         )
-    twice = [name for name in needed if header.count(name) > 1]
+    twice = [name for name in asked.values() if header.count(name) > 1]
     if twice:
         raise InputError(f"The table {path} has two columns {twice[0]}.")
     rows = []
@@ -92,28 +108,38 @@ def read_rows(path: Path, needed: tuple[str, ...] = ()) -> list[dict]:
     return rows
 
 
-def _lines(path: Path) -> list[list[str]]:
-    """The cells of a table, stripped."""
+def _lines(path: Path, asked: Iterable[str]) -> list[list[str]]:
+    """The cells of a table, stripped; asked: what its header may hold, in small letters."""
     try:
         if path.suffix.lower() == ".xlsx":
             cells = pd.read_excel(path, header=None, dtype=str, na_filter=False).to_numpy().tolist()
         else:
             text = _decoded(path.read_bytes())
-            filled = [line for line in text.splitlines() if line.strip()]
-            separator = max(SEPARATORS, key="".join(filled[:2]).count)
-            cells = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
+
+            def known(separator: str) -> tuple[int, int]:
+                cells = "\n".join(text.splitlines()[:9]).replace("\n", separator).split(separator)
+                found = [cell.strip('" ').casefold() in asked for cell in cells]
+                return sum(found), len(cells)
+
+            lines = io.StringIO(text, newline="")
+            cells = list(csv.reader(lines, delimiter=max(SEPARATORS, key=known), strict=True))
+    except csv.Error as error:
+        raise InputError(f"The table {path} cannot be read: {error}. Is a quote open?") from error
     except Exception as error:  # openpyxl answers a stranger's bytes with errors of every kind
         raise InputError(f"The table {path} cannot be read as CSV or XLSX: {error}.") from error
     return [[cell.strip() for cell in line] for line in cells]
 
 
 def _decoded(data: bytes) -> str:
-    if data[:2] in UTF16:
+    if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         return data.decode("utf-16")
+    if b"\0" in data[:2]:  # of a Latin letter in UTF-16, without a mark
+        return data.decode("utf-16-be" if data[:1] == b"\0" else "utf-16-le")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return data.decode("cp1251")
+        text = data.decode("cp1251")
+        return data.decode("cp1252") if MIXED.search(text) else text
 
 
 def _named_file(path: Path, where: str, name: str, outside_paths: bool) -> Path:

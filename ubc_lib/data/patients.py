@@ -8,7 +8,7 @@ from joblib import Parallel, delayed
 
 from ubc_lib.data.evidence import look
 from ubc_lib.data.gate import Marks, check_box
-from ubc_lib.data.planes import fit_mask, fit_plane, prepare
+from ubc_lib.data.planes import can_be_seen, fit_mask, fit_plane, prepare
 from ubc_lib.data.readers import Reader, read_cohort, reader_of
 from ubc_lib.data.volumes import Volume, read_volume
 from ubc_lib.study import Study
@@ -47,11 +47,12 @@ def read_patient(rows: pd.DataFrame, study: Study, reader: Reader) -> list[Volum
     patient, label = rows[["patient", "label"]].iloc[0]
     marks = Marks(
         reader.mask_labels,
+        reader.knows_masks,
         study.mask_above,
         study.mask_value,
         study.mask_share_max,
         label,
-        may_be_empty=label == study.without_lesion,
+        healthy=label == study.without_lesion,
     )
     volumes = [
         read_volume(row.image, row.mask, patient, row.channel, marks) for row in rows.itertuples()
@@ -89,7 +90,7 @@ def patient_slices(rows: pd.DataFrame, study: Study, volumes: list[Volume] | Non
         key=lambda one: (-one[0], one[1:]),
     )
     visible = (
-        one for one in candidates if healthy or fit_mask(volumes[one[1]].mask[one[2]], study).any()
+        one for one in candidates if healthy or can_be_seen(volumes[one[1]].mask[one[2]], study)
     )
     largest = sorted(islice(visible, study.slices_per_patient), key=lambda one: one[1:])
     if len(largest) < study.slices_per_patient:

@@ -60,3 +60,9 @@ def fit_plane(plane: np.ndarray, study: Study) -> np.ndarray:
 
 def fit_mask(plane: np.ndarray, study: Study) -> np.ndarray:
     return fit_plane(plane.astype(np.float32), study) >= 0.5
+
+
+def can_be_seen(plane: np.ndarray, study: Study) -> bool:
+    """Whether something is left of a lesion that is resized, and half of one that is cropped."""
+    left = fit_mask(plane, study).sum()
+    return bool(2 * left >= plane.sum() if study.fit == "crop" else left)

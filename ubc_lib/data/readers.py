@@ -31,7 +31,8 @@ class Reader:
 
     read: gives the patient table of a study. root: what COHORT_ROOT must name; empty where the
     cohort needs none. patients: what readers call them. mask_labels: those that a mask may hold,
-    any of them lesion; None where any number but 0 is. heads: whether images are of whole heads,
+    any of them lesion; None where any number but 0 is. knows_masks: whether they are known to be
+    masks of lesions, see `gate.check_region`. heads: whether images are of whole heads,
     unless a study says that they are boxes.
     """
 
@@ -40,6 +41,7 @@ class Reader:
     patients: str
     mask_labels: tuple[int, ...] | None = None
     heads: bool = False
+    knows_masks: bool = True
 
 
 READERS = {
@@ -69,6 +71,7 @@ READERS = {
         lambda study: read_manifest(study.cohort_root, study.outside_paths, study.without_lesion),
         "a manifest (CSV)",
         "patients of a manifest",
+        knows_masks=False,
     ),
 }
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ubc_lib.data.evidence import likenesses, telltales
+from ubc_lib.data.evidence import labels_together, likenesses, telltales
 from ubc_lib.data.gate import check_copies, check_enough_patients, check_usable
 from ubc_lib.data.patients import examine
 from ubc_lib.data.readers import cohort_state
@@ -150,7 +150,10 @@ def assemble(study: Study, about: pd.DataFrame, made: dict) -> Slices:
     table = pd.concat(tables, ignore_index=True)
     check_enough_patients(table, study, left_out)
     parts = None if parts[0] is None else np.concatenate(parts)
+    together = study.mask_above is None and study.mask_value is None
     findings = (*telltales(usable), *likenesses(usable))
+    if together:
+        findings += (*labels_together(usable, parts is not None),)
     known = fingerprint(images, masks, table)
     return Slices(images, masks, table, left_out, known, parts, findings)
 

@@ -7,7 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from ubc_lib.data.formats import nothing_drawn, read_file
-from ubc_lib.data.gate import Marks, check_plane, check_region, check_same_place, lesion_of
+from ubc_lib.data.gate import (
+    MOST_LABELS,
+    Marks,
+    check_plane,
+    check_region,
+    check_same_place,
+    lesion_of,
+)
 from ubc_lib.system.errors import InputError
 
 # Core, oedema and what enhances; 3 replaces 4 in the releases of BraTS since 2023.
@@ -59,7 +66,8 @@ def read_volume(
             raise InputError(f"Patient {patient}: {path} holds NaN or infinite voxels.")
     if np.array_equal(values, drawn.values):
         raise InputError(f"{where} is the image {image} once more.")
-    lesion = lesion_of(drawn.values, marks, where)
+    found = np.unique(drawn.values)
+    lesion = lesion_of(drawn.values, found, marks, where)
     check_region(lesion, values, marks, where)
     parts = np.stack([np.isin(drawn.values, part) for part in PARTS]) if marks.labels else None
     slices, height, width = values.shape
@@ -73,6 +81,7 @@ def read_volume(
         "pixel_mm": round(spacing[1], 4) if shown.spacing_mm else None,
         "slice_mm": round(spacing[0], 4) if shown.spacing_mm else None,
         "mask_share": float(lesion.mean()),
+        "mask_values": " ".join(f"{one:g}" for one in found[found > 0][:MOST_LABELS]),
         "digest": hashlib.sha256(f"{values.shape}".encode() + values.tobytes()).hexdigest(),
     }
     return Volume(values, lesion, spacing[1:], parts, about)
