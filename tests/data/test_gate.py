@@ -13,7 +13,8 @@ from PIL import Image
 
 from tests.conftest import LPS, brain, lesion, tiny_study, write_nifti
 from ubc_lib.data.evidence import labels_together, likenesses, look, telltales
-from ubc_lib.data.gate import Marks, check_people, same_name
+from ubc_lib.data.gate import Marks
+from ubc_lib.data.people import check_people, same_name
 from ubc_lib.data.slices import make_slices
 from ubc_lib.data.volumes import read_volume
 from ubc_lib.system.errors import InputError

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from ubc_lib.data.formats import is_nifti
-from ubc_lib.data.gate import COLUMNS
 from ubc_lib.data.manifest import read_rows
+from ubc_lib.data.people import COLUMNS
 from ubc_lib.phantom.cohort import GRADES
 from ubc_lib.system.errors import InputError
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ubc_lib.data.gate import COLUMNS
+from ubc_lib.data.people import COLUMNS
 from ubc_lib.system.errors import InputError
 
 NEEDED = ("patient", "label", "image", "mask")

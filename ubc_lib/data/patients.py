@@ -7,7 +7,8 @@ import pandas as pd
 from joblib import Parallel, delayed
 
 from ubc_lib.data.evidence import look
-from ubc_lib.data.gate import Marks, check_box
+from ubc_lib.data.gate import Marks
+from ubc_lib.data.people import check_box
 from ubc_lib.data.planes import can_be_seen, fit_mask, fit_plane, prepare
 from ubc_lib.data.readers import Reader, read_cohort, reader_of
 from ubc_lib.data.volumes import Volume, read_volume

@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from ubc_lib.data.brats import mapped_grade, name_mapping, site_of
-from ubc_lib.data.gate import COLUMNS
 from ubc_lib.data.manifest import read_rows
+from ubc_lib.data.people import COLUMNS
 from ubc_lib.system.errors import InputError
 
 

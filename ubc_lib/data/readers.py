@@ -15,8 +15,8 @@ from pathlib import Path
 import pandas as pd
 
 from ubc_lib.data.brats import read_brats
-from ubc_lib.data.gate import check_people, check_positive_label
 from ubc_lib.data.manifest import read_manifest
+from ubc_lib.data.people import check_people, check_positive_label
 from ubc_lib.data.public import read_brats2020_slices, read_bus_bra
 from ubc_lib.phantom.cohort import write_phantom
 from ubc_lib.study import SYNTHETIC, Study, data_folder, study_names

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from ubc_lib.data.evidence import labels_together, likenesses, telltales
-from ubc_lib.data.gate import check_copies, check_enough_patients, check_usable
 from ubc_lib.data.patients import examine
+from ubc_lib.data.people import check_copies, check_enough_patients, check_usable
 from ubc_lib.data.readers import cohort_state
 from ubc_lib.data.volumes import PARTS
 from ubc_lib.study import Study, with_younger
