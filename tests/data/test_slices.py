@@ -138,6 +138,15 @@ def test_a_volume_and_more_images_of_one_patient_are_refused(tmp_path):
         patient_slices(rows, tiny_study())
 
 
+def test_a_mask_stays_on_its_lesion(tmp_path):
+    seg = np.zeros_like(lesion())
+    seg[3:9, 14:21, 3:5] = 2  # nearer to one side and to the back
+    flair = brain() + 300 * (seg > 0).astype(np.int16)
+    rows = one_patient(tmp_path / "P", flair=flair, seg=seg)
+    images, masks, *_ = patient_slices(rows, tiny_study(normalisation="none", fit="crop"))
+    assert np.array_equal(masks, images > 250)
+
+
 class TestPictures:
     @pytest.fixture
     def manifest(self, tmp_path):
