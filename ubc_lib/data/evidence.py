@@ -31,7 +31,9 @@ def look(image: np.ndarray, mask: np.ndarray) -> str:
 
 
 def _hash(grey: np.ndarray) -> str:
-    turned = [np.rot90(one, k) for one in (grey, grey.T) for k in range(4)]
+    # The side to which imagehash reduces a picture, so that it is done once.
+    small = np.asarray(Image.fromarray(grey).resize((32, 32), Image.Resampling.LANCZOS))
+    turned = [np.rot90(one, k) for one in (small, small.T) for k in range(4)]
     return min(str(imagehash.phash(Image.fromarray(np.ascontiguousarray(one)))) for one in turned)
 
 
