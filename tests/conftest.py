@@ -18,7 +18,7 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 SHAPE = (24, 24, 10)  # left-right, front-back, bottom-top
-PLACE = (4, 8)  # where the widest lesion of 8 pixels begins
+PLACE = (4, 9)  # where the widest lesion of 8 pixels begins
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -36,16 +36,20 @@ def lesion(sizes=(2, 4, 6, 8, 4, 2), label: int = 2, shape=SHAPE) -> np.ndarray:
     It lies aside of the middle, where no mirror image or quarter turn of it lies.
     """
     mask = np.zeros(shape, np.uint8)
-    assert max(sizes) <= 16, "a wider square would leave the plane"
+    assert max(sizes) <= 2 * min(PLACE) + 8, "a wider square would leave the plane"
     for index, size in enumerate(sizes, start=1):
         across, along = (start + 4 - size // 2 for start in PLACE)
         mask[across : across + size, along : along + size, index] = label
     return mask
 
 
-def write_nifti(path: Path, values: np.ndarray, affine=LPS) -> Path:
+def write_nifti(path: Path, values: np.ndarray, affine=LPS, sform=2, qform=0) -> Path:
+    """A file whose header states the affine with these codes; 0 leaves that form unsaid."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(values, affine), path)
+    stored = nib.Nifti1Image(values, affine)
+    stored.set_sform(affine, sform)
+    stored.set_qform(affine, qform)
+    nib.save(stored, path)
     return path
 
 

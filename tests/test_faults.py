@@ -227,7 +227,8 @@ def test_a_cohort_that_vanishes_between_two_patients_leaves_nothing_half_made(
 
     with monkeypatch.context() as patch:
         patch.setattr(patients, "read_cohort", vanishing)
-        with pytest.raises(InputError, match=r"BraTS19_\w+: .*flair.nii.gz cannot be read"):
+        unread = r"Patient BraTS19_\w+: .*flair.nii.gz cannot be read"
+        with pytest.raises(InputError, match=unread):
             load_slices(study)
     assert not list(study.run_folder.glob("*.npz"))
     tree.with_name("gone").rename(tree)

@@ -134,10 +134,12 @@ def test_after_a_file_of_the_cohort_has_changed_its_runs_are_refused(finished, t
     assert "fingerprint of the data" in done.stdout + done.stderr
 
 
-def test_on_one_core_one_training_runs_at_a_time(tmp_path):
+@pytest.mark.parametrize(("cores", "gpu"), [(1, "no"), (2, "yes")], ids=["core", "GPU"])
+def test_on_one_core_or_gpu_one_training_runs_at_a_time(tmp_path, cores, gpu):
     write_tree(tmp_path / "tree")
     settings = SETTINGS.replace("[1,4]", "[1]")
-    done = snakemake(tmp_path / "data", tmp_path / "tree", "results", settings=settings, cores=1)
+    asked = {"settings": settings, "cores": cores, "gpu": gpu}
+    done = snakemake(tmp_path / "data", tmp_path / "tree", "results", **asked)
     assert done.returncode == 0, done.stdout + done.stderr
     times = []
     for path in tmp_path.rglob("03_train-*.ipynb"):

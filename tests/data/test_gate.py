@@ -35,15 +35,6 @@ def tilted(degrees: float):
     return np.array([[c, -s, 0, 4], [s, c, 0, -7], [0, 0, 1, 3], [0, 0, 0, 1.0]])
 
 
-def nifti(path, values, affine=LPS, sform=1, qform=1):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    stored = nib.Nifti1Image(values, affine)
-    stored.set_sform(affine, sform)
-    stored.set_qform(affine, qform)
-    nib.save(stored, path)
-    return path
-
-
 def picture(path: Path, values, **options) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     made = values if isinstance(values, Image.Image) else Image.fromarray(values)
@@ -65,21 +56,21 @@ class TestTheyLieOnEachOther:
         ids=["aside", "a slice higher", "wider", "thicker", "mirrored", "tilted"],
     )
     def test_another_place_is_refused_with_both_origins(self, tmp_path, mask_affine):
-        image = nifti(tmp_path / "image.nii", brain())
-        mask = nifti(tmp_path / "mask.nii", lesion(), mask_affine)
+        image = write_nifti(tmp_path / "image.nii", brain())
+        mask = write_nifti(tmp_path / "mask.nii", lesion(), mask_affine)
         with pytest.raises(InputError, match=r"Patient P: .*image.nii.*different places.*origins"):
             read_volume(image, mask, "P")
 
     @pytest.mark.parametrize("affine", [moved(LPS, (0.0004, 0, 0.0004)), LPS * 1.0000001])
     def test_what_rounding_leaves_is_no_difference(self, tmp_path, affine):
         image, mask = (
-            nifti(tmp_path / "i.nii", brain()),
-            nifti(tmp_path / "m.nii", lesion(), affine),
+            write_nifti(tmp_path / "i.nii", brain()),
+            write_nifti(tmp_path / "m.nii", lesion(), affine),
         )
         assert read_volume(image, mask, "P").mask.sum() == (lesion() > 0).sum()
 
     def test_a_header_whose_forms_differ_is_no_agreement(self, tmp_path):
-        image = nifti(tmp_path / "i.nii", brain())
+        image = write_nifti(tmp_path / "i.nii", brain())
         stored = nib.Nifti1Image(lesion(), LPS)
         stored.set_sform(LPS, 1)
         stored.set_qform(LPS @ np.diag([-1, 1, 1, 1]), 1)
@@ -88,38 +79,38 @@ class TestTheyLieOnEachOther:
             read_volume(image, tmp_path / "m.nii", "P")
 
     def test_equal_oblique_headers_are_sound(self, tmp_path):
-        image = nifti(tmp_path / "i.nii", brain(), tilted(20))
-        mask = nifti(tmp_path / "m.nii", lesion(), tilted(20))
+        image = write_nifti(tmp_path / "i.nii", brain(), tilted(20))
+        mask = write_nifti(tmp_path / "m.nii", lesion(), tilted(20))
         assert read_volume(image, mask, "P").mask.any()
 
     def test_files_stored_along_other_axes_are_brought_together(self, tmp_path):
-        image = nifti(tmp_path / "i.nii", brain())
+        image = write_nifti(tmp_path / "i.nii", brain())
         flipped = LPS @ np.array([[-1, 0, 0, SIDE - 1], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
-        mask = nifti(tmp_path / "m.nii", lesion()[::-1], flipped)
-        straight = read_volume(image, nifti(tmp_path / "s.nii", lesion()), "P")
+        mask = write_nifti(tmp_path / "m.nii", lesion()[::-1], flipped)
+        straight = read_volume(image, write_nifti(tmp_path / "s.nii", lesion()), "P")
         assert np.array_equal(read_volume(image, mask, "P").mask, straight.mask)
 
     @pytest.mark.parametrize("which", ["image", "mask"])
     def test_a_header_on_one_side_alone_is_no_agreement(self, tmp_path, which):
         codes = {"image": 1, "mask": 1} | {which: 0}
-        image = nifti(tmp_path / "i.nii", brain(), sform=codes["image"], qform=codes["image"])
-        mask = nifti(tmp_path / "m.nii", lesion(), sform=codes["mask"], qform=codes["mask"])
+        image = write_nifti(tmp_path / "i.nii", brain(), sform=codes["image"], qform=codes["image"])
+        mask = write_nifti(tmp_path / "m.nii", lesion(), sform=codes["mask"], qform=codes["mask"])
         with pytest.raises(InputError, match=r"Patient P: .*states no orientation"):
             read_volume(image, mask, "P")
 
     def test_one_code_of_two_states_the_place(self, tmp_path):
-        image = nifti(tmp_path / "i.nii", brain(), sform=0)
-        mask = nifti(tmp_path / "m.nii", lesion(), qform=0)
+        image = write_nifti(tmp_path / "i.nii", brain(), sform=0, qform=1)
+        mask = write_nifti(tmp_path / "m.nii", lesion(), qform=0)
         assert read_volume(image, mask, "P").mask.any()
 
     def test_other_spacing_without_a_place_is_refused(self, tmp_path):
-        image = nifti(tmp_path / "i.nii", brain(), sform=0, qform=0)
-        mask = nifti(tmp_path / "m.nii", lesion(), LPS @ np.diag([1, 1, 3, 1]), 0, 0)
+        image = write_nifti(tmp_path / "i.nii", brain(), sform=0, qform=0)
+        mask = write_nifti(tmp_path / "m.nii", lesion(), LPS @ np.diag([1, 1, 3, 1]), 0, 0)
         with pytest.raises(InputError, match=r"Patient P: .*differ in spacing"):
             read_volume(image, mask, "P")
 
     def test_a_volume_and_a_picture_share_no_orientation(self, tmp_path):
-        image = nifti(tmp_path / "i.nii", brain()[:, :, :1])
+        image = write_nifti(tmp_path / "i.nii", brain()[:, :, :1])
         mask = picture(tmp_path / "m.png", INSIDE.astype(np.uint8) * 255)
         with pytest.raises(InputError, match=r"Patient P: .*one is NIfTI, the other a picture"):
             read_volume(image, mask, "P")
@@ -277,26 +268,30 @@ class TestTheMaskIsAMask:
             read_volume(image, mask, "P", marks=Marks(share_max=0.1))
 
     def test_a_mask_of_the_whole_body_is_refused(self, tmp_path):
-        image = nifti(tmp_path / "i.nii", brain())
-        mask = nifti(tmp_path / "m.nii", (brain() > 0).astype(np.uint8))
+        image = write_nifti(tmp_path / "i.nii", brain())
+        mask = write_nifti(tmp_path / "m.nii", (brain() > 0).astype(np.uint8))
         with pytest.raises(InputError, match=r"Patient P: .*nearly all that is not black"):
             read_volume(image, mask, "P")
 
     def test_what_rounding_left_in_a_volume_is_no_label(self, tmp_path):
-        image = nifti(tmp_path / "i.nii", brain())
-        mask = nifti(tmp_path / "m.nii", np.where(lesion() > 0, 1.00003, 1e-5 * (brain() > 99)))
+        image = write_nifti(tmp_path / "i.nii", brain())
+        mask = write_nifti(
+            tmp_path / "m.nii", np.where(lesion() > 0, 1.00003, 1e-5 * (brain() > 99))
+        )
         assert read_volume(image, mask, "P").mask.sum() == (lesion() > 0).sum()
 
     @pytest.mark.parametrize("scale", [1.0, 1 / 255, 0.25])
     def test_a_volume_of_two_values_is_a_mask_however_scaled(self, tmp_path, scale):
-        image = nifti(tmp_path / "i.nii", brain())
-        mask = nifti(tmp_path / "m.nii", (lesion() > 0).astype(np.float32) * scale)
+        image = write_nifti(tmp_path / "i.nii", brain())
+        mask = write_nifti(tmp_path / "m.nii", (lesion() > 0).astype(np.float32) * scale)
         assert read_volume(image, mask, "P").mask.sum() == (lesion() > 0).sum()
 
     @pytest.mark.parametrize("low", [0.01, -1.0])
     def test_probabilities_and_values_below_zero_are_refused(self, tmp_path, low):
-        image = nifti(tmp_path / "i.nii", brain())
-        mask = nifti(tmp_path / "m.nii", np.where(lesion() > 0, 0.9, 0) + low * (brain() > 110))
+        image = write_nifti(tmp_path / "i.nii", brain())
+        mask = write_nifti(
+            tmp_path / "m.nii", np.where(lesion() > 0, 0.9, 0) + low * (brain() > 110)
+        )
         with pytest.raises(InputError, match=r"Patient P: .*mask_above=0\.5"):
             read_volume(image, mask, "P")
 
@@ -315,15 +310,15 @@ class TestAxes:
     def test_a_slice_of_another_plane_is_refused(self, tmp_path, axis):
         shown = [brain()[9:10], brain()[:, 9:10]][axis]
         mask = [lesion()[6:7], lesion()[:, 10:11]][axis]
-        paths = nifti(tmp_path / "i.nii", shown), nifti(tmp_path / "m.nii", mask)
+        paths = write_nifti(tmp_path / "i.nii", shown), write_nifti(tmp_path / "m.nii", mask)
         with pytest.raises(InputError, match=r"Patient P: .*i\.nii measures .* pixels"):
             read_volume(*paths, "P")
 
     def test_thick_coronal_slices_are_refused(self, tmp_path):
         affine = LPS @ np.diag([1, 6, 1, 1])
         paths = (
-            nifti(tmp_path / "i.nii", brain(), affine),
-            nifti(tmp_path / "m.nii", lesion(), affine),
+            write_nifti(tmp_path / "i.nii", brain(), affine),
+            write_nifti(tmp_path / "m.nii", lesion(), affine),
         )
         with pytest.raises(InputError, match="axial pixels of 1 x 6 mm"):
             read_volume(*paths, "P")
@@ -331,8 +326,8 @@ class TestAxes:
     def test_axes_in_another_order_than_the_header_says_are_refused(self, tmp_path):
         values = np.moveaxis(np.tile(brain(), (3, 3, 1)), 2, 0)
         paths = (
-            nifti(tmp_path / "i.nii", values),
-            nifti(tmp_path / "m.nii", (values > 110).astype(np.uint8)),
+            write_nifti(tmp_path / "i.nii", values),
+            write_nifti(tmp_path / "m.nii", (values > 110).astype(np.uint8)),
         )
         with pytest.raises(InputError, match=r"i\.nii shows slices of 10 x 72 pixels: strips"):
             read_volume(*paths, "P")
@@ -340,8 +335,8 @@ class TestAxes:
     def test_thick_axial_slices_are_sound(self, tmp_path):
         affine = LPS @ np.diag([0.5, 0.5, 6, 1])
         paths = (
-            nifti(tmp_path / "i.nii", brain(), affine),
-            nifti(tmp_path / "m.nii", lesion(), affine),
+            write_nifti(tmp_path / "i.nii", brain(), affine),
+            write_nifti(tmp_path / "m.nii", lesion(), affine),
         )
         assert read_volume(*paths, "P").pixel_mm == (0.5, 0.5)
 

@@ -130,6 +130,12 @@ class TestBratsTree:
         with pytest.raises(InputError, match="Patients A and C are one person"):
             read_brats(tmp_path)
 
+    def test_equal_rows_of_two_mappings_are_two_people(self, tmp_path):
+        flat_tree(tmp_path, {"A": "HGG"})
+        write_patient(tmp_path / "B")
+        (tmp_path / "name_mapping_new.csv").write_text("Grade,BraTS_2020_subject_ID\nLGG,B\n")
+        assert read_brats(tmp_path)["label"].tolist() == ["HGG", "LGG"]
+
     def test_grades_may_be_written_small(self, tree):
         for grade in ("HGG", "LGG"):
             (tree / grade).rename(tree / grade.lower())

@@ -59,14 +59,9 @@ def test_every_stored_type_of_mask_is_read(pair, dtype):
 
 
 def test_a_volume_without_orientation_codes_is_read(tmp_path):
-    paths = []
-    for name, values in (("image", brain()), ("mask", lesion())):
-        stored = nib.Nifti1Image(values, LPS)
-        stored.set_sform(LPS, code=0)
-        stored.set_qform(LPS, code=0)
-        paths.append(tmp_path / f"{name}.nii")
-        nib.save(stored, paths[-1])
-    assert read_volume(*paths, "P").image.shape == (10, 24, 24)
+    image = write_nifti(tmp_path / "image.nii", brain(), sform=0)
+    mask = write_nifti(tmp_path / "mask.nii", lesion(), sform=0)
+    assert read_volume(image, mask, "P").image.shape == (10, 24, 24)
 
 
 @pytest.mark.parametrize("label", [1, 2, 3, 4])

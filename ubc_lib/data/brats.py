@@ -12,12 +12,12 @@ from ubc_lib.data.people import COLUMNS
 from ubc_lib.phantom.cohort import GRADES
 from ubc_lib.system.errors import InputError
 
-# What a file is called without its suffix: BraTS' names of all years first, then those of
-# UCSF-PDGM, UPENN-GBM and single odd files (BraTS20_Training_355: W39_1998.09.19_Segm).
+# What a file is called without its suffix: its folder's name and BraTS' ending of any year first,
+# then as in UCSF-PDGM, UPENN-GBM and single odd files (BraTS20_Training_355: W39_1998.09.19_Segm).
 NAMES = {
-    "FLAIR": (r"[-_](flair|t2f)", r"(?!.*seg).*(flair|t2f).*"),
+    "FLAIR": (r"{}[-_](flair|t2f)", r".*[-_](flair|t2f)", r"(?!.*seg).*(flair|t2f).*"),
     "mask": (
-        r"[-_]seg",
+        r"{}[-_]seg",
         r"(?!.*(flair|t1|t2)).*(tumou?r|lesion).*",
         r"(?!.*(flair|t1|t2|brain|parenchyma|skull|tissue)).*seg(m|mentation)?",
     ),
@@ -52,7 +52,8 @@ def _read_tree(root: Path) -> pd.DataFrame:
                     f"Patient {folder.name} lies in {parent}, but {known['file']} says "
                     f"{known['grade']}. Mend one of them."
                 )
-            first = people.setdefault(known.get("row", folder.name), folder.name)
+            person = (known["file"], known["row"]) if known else folder
+            first = people.setdefault(person, folder.name)
             if first != folder.name:
                 raise InputError(
                     f"Patients {first} and {folder.name} are one person by {known['file']}, row "
@@ -115,11 +116,8 @@ def _candidates(folder: Path, what: str) -> list[Path]:
     found = [
         inner for path in found for inner in (sorted(path.iterdir()) if path.is_dir() else [path])
     ]
-    best, *others = NAMES[what]
-    patterns = [re.escape(folder.name) + best, *others]
-    if what == "FLAIR":
-        patterns.insert(1, f".*{best}")
-    for pattern in patterns:
+    for pattern in NAMES[what]:
+        pattern = pattern.format(re.escape(folder.name))
         named = [path for path in found if re.fullmatch(pattern, _stem(path), re.IGNORECASE)]
         if named:
             return named

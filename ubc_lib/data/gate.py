@@ -181,12 +181,13 @@ def _least_label(found: np.ndarray, labels: tuple[int, ...] | None, where: str) 
         if len(strange):
             raise InputError(f"{where} holds the label {strange[0]:g}; allowed are {labels}.")
         return 0
-    whole = np.unique(np.round(found)) if np.allclose(found, np.round(found), atol=1e-3) else found
-    marked = whole[whole > 0]
     if found[0] >= 0 and len(found[found > 0]) == 1:
         return 0
+    are_whole = np.allclose(found, np.round(found), atol=1e-3)
+    values = np.unique(np.round(found)) if are_whole else found
+    marked = values[values > 0]
     are_labels = len(marked) <= MOST_LABELS and marked.max(initial=0) <= LARGEST_LABEL
-    if whole is not found and whole[0] >= 0 and (len(marked) == 1 or are_labels):
+    if are_whole and values[0] >= 0 and (len(marked) == 1 or are_labels):
         return 0.5
     few = ", ".join(f"{value:g}" for value in found[:6])
     half = found[-1] / 2

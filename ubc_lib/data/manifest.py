@@ -115,19 +115,20 @@ def _lines(path: Path, asked: Iterable[str]) -> list[list[str]]:
             cells = pd.read_excel(path, header=None, dtype=str, na_filter=False).to_numpy().tolist()
         else:
             text = _decoded(path.read_bytes())
-
-            def known(separator: str) -> tuple[int, int]:
-                cells = "\n".join(text.splitlines()[:9]).replace("\n", separator).split(separator)
-                found = [cell.strip('" ').casefold() in asked for cell in cells]
-                return sum(found), len(cells)
-
+            separator = max(SEPARATORS, key=lambda one: _columns_by(one, text, asked))
             lines = io.StringIO(text, newline="")
-            cells = list(csv.reader(lines, delimiter=max(SEPARATORS, key=known), strict=True))
+            cells = list(csv.reader(lines, delimiter=separator, strict=True))
     except csv.Error as error:
         raise InputError(f"The table {path} cannot be read: {error}. Is a quote open?") from error
     except Exception as error:  # openpyxl answers a stranger's bytes with errors of every kind
         raise InputError(f"The table {path} cannot be read as CSV or XLSX: {error}.") from error
     return [[cell.strip() for cell in line] for line in cells]
+
+
+def _columns_by(separator: str, text: str, asked: Iterable[str]) -> tuple[int, int]:
+    """How many known columns, and how many cells, the first lines have with a separator."""
+    cells = [cell for line in text.splitlines()[:9] for cell in line.split(separator)]
+    return sum(cell.strip('" ').casefold() in asked for cell in cells), len(cells)
 
 
 def _decoded(data: bytes) -> str:

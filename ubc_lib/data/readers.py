@@ -69,7 +69,7 @@ READERS = {
     ),
     "manifest": Reader(
         lambda study: read_manifest(study.cohort_root, study.outside_paths, study.without_lesion),
-        "a manifest (CSV)",
+        "a manifest (CSV or XLSX)",
         "patients of a manifest",
         knows_masks=False,
     ),

@@ -150,12 +150,11 @@ def assemble(study: Study, about: pd.DataFrame, made: dict) -> Slices:
     table = pd.concat(tables, ignore_index=True)
     check_enough_patients(table, study, left_out)
     parts = None if parts[0] is None else np.concatenate(parts)
-    together = study.mask_above is None and study.mask_value is None
-    findings = (*telltales(usable), *likenesses(usable))
-    if together:
-        findings += (*labels_together(usable, parts is not None),)
+    findings = [*telltales(usable), *likenesses(usable)]
+    if study.mask_above is None and study.mask_value is None:
+        findings += labels_together(usable, parts is not None)
     known = fingerprint(images, masks, table)
-    return Slices(images, masks, table, left_out, known, parts, findings)
+    return Slices(images, masks, table, left_out, known, parts, tuple(findings))
 
 
 def fingerprint(images: np.ndarray, masks: np.ndarray, table: pd.DataFrame) -> str:
