@@ -65,8 +65,8 @@ def test_make_hands_on_quotes_and_spaces(tmp_path):
     script.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     script.chmod(0o755)
     settings = """name=x 'title=a "b" c'"""
-    command = ["make", "-f", ROOT / "Makefile", "-o", ".venv/installed", "study"]
-    command += [f"SET={settings}", "COHORT_ROOT=/a b/c", "STUDY=brats2019"]
+    command = ["make", "--no-print-directory", "-f", ROOT / "Makefile", "-o", ".venv/installed"]
+    command += ["study", f"SET={settings}", "COHORT_ROOT=/a b/c", "STUDY=brats2019"]
     environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
