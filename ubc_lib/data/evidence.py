@@ -12,6 +12,7 @@ from sklearn.tree import DecisionTreeClassifier
 # Of what the files say of themselves, see `Volume.about`, and the patient table's site.
 TELLTALES = ("format", "mode", "height", "width", "slices", "pixel_mm", "slice_mm", "site")
 TELLS = 0.01  # significance
+COLOURED = ("RGB", "RGBA", "P", "CMYK", "YCbCr")
 FEWEST = 10  # patients of a class, below which nothing is said
 DARK = 12  # of 255: what lies around a body
 
@@ -46,7 +47,11 @@ def likenesses(about: pd.DataFrame) -> list[str]:
         if len(patients := alike.unique()) > 1
     }
     listed = "; ".join(sorted(pairs)[:5]) + ("; …" if len(pairs) > 5 else "")
-    return [f"Images look alike, perhaps one patient's: {listed}."] if pairs else []
+    return (
+        [f"Images look alike in {len(pairs)} pairs, perhaps one patient's: {listed}."]
+        if pairs
+        else []
+    )
 
 
 def labels_together(about: pd.DataFrame, has_labels: bool) -> list[str]:
@@ -66,6 +71,17 @@ def labels_together(about: pd.DataFrame, has_labels: bool) -> list[str]:
             f"Masks hold the values {listed}: all are read as one lesion; mask_value takes one."
         ]
     return []
+
+
+def in_colour(about: pd.DataFrame) -> list[str]:
+    """How pictures in colour are read, in words. about: see `patients.examine`."""
+    grey = about["mode"].isin(COLOURED) & about["channel"].isna()
+    if not grey.any():
+        return []
+    return [
+        f"{grey.sum()} of {len(about)} pictures are stored in colour and read as grey; channel "
+        "in a manifest takes red, green or blue."
+    ]
 
 
 def telltales(about: pd.DataFrame) -> list[str]:

@@ -86,6 +86,18 @@ def nothing_drawn(image: Stored) -> Stored:
     return replace(image, values=np.zeros(image.values.shape, np.uint8))
 
 
+def rescaled(mask: Stored, image: Stored) -> Stored:
+    """A mask at the size of its image, whose whole field of view it shows (nearest neighbour)."""
+    height, width = image.values.shape[1:]
+    if mask.values.shape[1:] == (height, width):
+        return mask
+    planes = [
+        Image.fromarray(plane).resize((width, height), Image.Resampling.NEAREST)
+        for plane in mask.values
+    ]
+    return replace(mask, values=np.stack([np.asarray(plane) for plane in planes]))
+
+
 def _read_nifti(path: Path, patient: str) -> Stored:
     # Not nibabel's load, which also reads extensions, of any length, and parses CIFTI's XML.
     with nib.openers.ImageOpener(path) as file:

@@ -32,7 +32,8 @@ class Marks:
     known: whether a reader knows its set, so that lesions may look like anything.
     above, value: what marks the lesion, where a user says so. share_max: the largest share of an
     image that a lesion may have; None: not all, nor its frame. label: the class of the image;
-    healthy: whether images of that class hold no lesion.
+    healthy: whether images of that class hold no lesion. may_be_empty: whether an image may be a
+    slice beside the lesion. rescaled: whether a mask may have another size than its image.
     """
 
     labels: tuple[int, ...] | None = None
@@ -42,6 +43,8 @@ class Marks:
     share_max: float | None = None
     label: str = "LABEL"
     healthy: bool = False
+    may_be_empty: bool = False
+    rescaled: bool = False
 
 
 def check_same_place(image: Stored, mask: Stored, where: str) -> None:
@@ -126,7 +129,7 @@ def lesion_of(values: np.ndarray, found: np.ndarray, marks: Marks, where: str) -
             f"{where} marks a lesion, but without_lesion={shlex.quote(marks.label)} says that "
             "images of its class hold none. Mend the mask, the label or the setting."
         )
-    if not lesion.any() and not marks.healthy:
+    if not lesion.any() and not (marks.healthy or marks.may_be_empty):
         raise InputError(
             f"{where} is empty, no lesion is marked. If images of its class hold none, say so with "
             f"without_lesion={shlex.quote(marks.label)}."

@@ -82,7 +82,7 @@ def read_rows(path: Path, needed: tuple[str, ...] = ()) -> list[dict]:
     where it is neither, Windows-1251 or -1252. The needed columns are named as asked, however they
     are written; InputError where one is missing.
     """
-    asked = {name.casefold(): name for name in (*needed, *COLUMNS)}
+    asked = {name.casefold(): name for name in (*COLUMNS, *needed)}
     numbered = [(n, line) for n, line in enumerate(_lines(path, asked), 1) if any(line)]
     if numbered and re.fullmatch(r"sep=.?", "".join(numbered[0][1])):  # a word to spreadsheets
         numbered = numbered[1:]

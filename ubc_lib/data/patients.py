@@ -46,14 +46,17 @@ def _examine_patient(rows: pd.DataFrame, study: Study, reader: Reader):
 def read_patient(rows: pd.DataFrame, study: Study, reader: Reader) -> list[Volume]:
     """The volumes of one patient's rows of the patient table, each through the gate."""
     patient, label = rows[["patient", "label"]].iloc[0]
+    said = study.mask_above is not None or study.mask_value is not None
     marks = Marks(
         reader.mask_labels,
         reader.knows_masks,
-        study.mask_above,
+        study.mask_above if said else reader.mask_above,
         study.mask_value,
         study.mask_share_max,
         label,
         healthy=label == study.without_lesion,
+        may_be_empty=reader.some_empty,
+        rescaled=reader.rescaled,
     )
     volumes = [
         read_volume(row.image, row.mask, patient, row.channel, marks) for row in rows.itertuples()
@@ -76,8 +79,11 @@ def patient_slices(rows: pd.DataFrame, study: Study, volumes: list[Volume] | Non
     """
     patient = rows["patient"].iloc[0]
     volumes = read_patient(rows, study, reader_of(study)) if volumes is None else volumes
-    volumes = [prepare(volume, patient, study) for volume in volumes]
-    healthy = not any(volume.mask.any() for volume in volumes)
+    healthy = rows["label"].iloc[0] == study.without_lesion
+    volumes = [
+        prepare(volume, patient, study) if healthy or volume.mask.any() else volume
+        for volume in volumes
+    ]
     areas = [
         (float(area * np.prod(volume.pixel_mm)), number, index)
         for number, volume in enumerate(volumes)

@@ -27,6 +27,62 @@ def read_bus_bra(root: str | Path) -> pd.DataFrame:
     return _table(rows, folder)
 
 
+def read_tcga_lgg(root: str | Path) -> pd.DataFrame:
+    """Read FLAIR slices of TCGA-LGG (Buda et al. 2019, Kaggle's lgg-mri-segmentation).
+
+    A patient is a folder, its site the hospital's code, its label the grade, G2 or G3; patients
+    without one are not taken. Most slices of the whole set show no tumour and have an empty mask.
+    Raises InputError where data.csv is not there, or names the grade of no folder.
+    """
+    folder = _folder_of(Path(root), "data.csv", "the unpacked archive of kaggle_3m")
+    known = read_rows(folder / "data.csv", ("Patient", "neoplasm_histologic_grade"))
+    grades = {row["Patient"]: row["neoplasm_histologic_grade"].partition(".")[0] for row in known}
+    rows, named = [], re.compile(r"(TCGA_([^_]+)_[^_]+)_\d+_(\d+)")
+    for image in folder.glob("TCGA_*/*.tif"):
+        found = named.fullmatch(image.stem)
+        label = found and {"1": "G2", "2": "G3"}.get(grades.get(found[1], ""))
+        if label:
+            mask = image.with_name(f"{image.stem}_mask.tif")
+            place = image.parent.name, int(found[3])
+            rows.append((place, [place[0], label, found[2], image, mask, "green"]))
+    return _table([row for _, row in sorted(rows)], folder)
+
+
+def read_isic2017(root: str | Path) -> pd.DataFrame:
+    """Read the training data of ISIC 2017, dermoscopy (Codella et al. 2018, arXiv:1710.05006).
+
+    Labels are melanoma and other; the set names no patients, so each image counts as one. Raises
+    InputError where the table of the third part, or a file that it names, is not there.
+    """
+    name = "ISIC-2017_Training_Part3_GroundTruth.csv"
+    folder = _folder_of(Path(root), name, "the unpacked three parts of ISIC 2017")
+    rows = []
+    for row in read_rows(folder / name, ("image_id", "melanoma")):
+        image = folder / "ISIC-2017_Training_Data" / f"{row['image_id']}.jpg"
+        drawn = folder / "ISIC-2017_Training_Part1_GroundTruth"
+        mask = drawn / f"{row['image_id']}_segmentation.png"
+        label = "melanoma" if row["melanoma"].partition(".")[0] == "1" else "other"
+        rows.append([row["image_id"], label, None, image, mask, None])
+    return _table(rows, folder)
+
+
+def read_brisc2025(root: str | Path) -> pd.DataFrame:
+    """Read glioma and meningioma of BRISC 2025, axial T1 slices (Fateh et al., arXiv:2506.14318).
+
+    From the training part of the segmentation task; the set names no patients, so each image counts
+    as one. Raises InputError where that part, or a mask's image, is not there.
+    """
+    folder = _folder_of(Path(root), "segmentation_task", "the unpacked archive of BRISC 2025")
+    folder = folder / "segmentation_task" / "train"
+    labels, rows = {"gl": "glioma", "me": "meningioma"}, []
+    for mask in sorted((folder / "masks").glob("brisc2025_train_*_ax_t1.png")):
+        label = labels.get(mask.stem.split("_")[3])
+        if label:
+            image = folder / "images" / f"{mask.stem}.jpg"
+            rows.append([mask.stem, label, None, image, mask, None])
+    return _table(rows, folder)
+
+
 def read_brats2020_slices(root: str | Path) -> pd.DataFrame:
     """Read the export of BraTS 2020 as one HDF5 file per slice, `volume_N_slice_S.h5`.
 
@@ -47,7 +103,7 @@ def read_brats2020_slices(root: str | Path) -> pd.DataFrame:
 
 
 def _folder_of(root: Path, name: str, what: str) -> Path:
-    """The folder that holds a file of this name, anywhere below."""
+    """The folder that holds a file or folder of this name, anywhere below."""
     found = sorted(root.rglob(name)) if root.is_dir() else []
     if not found:
         raise InputError(f"{root} holds no {name}. COHORT_ROOT must name {what}.")

@@ -17,7 +17,13 @@ import pandas as pd
 from ubc_lib.data.brats import read_brats
 from ubc_lib.data.manifest import read_manifest
 from ubc_lib.data.people import check_people, check_positive_label
-from ubc_lib.data.public import read_brats2020_slices, read_bus_bra
+from ubc_lib.data.public import (
+    read_brats2020_slices,
+    read_brisc2025,
+    read_bus_bra,
+    read_isic2017,
+    read_tcga_lgg,
+)
 from ubc_lib.phantom.cohort import write_phantom
 from ubc_lib.study import SYNTHETIC, Study, data_folder, study_names
 from ubc_lib.system.errors import InputError, unknown_name
@@ -32,8 +38,11 @@ class Reader:
     read: gives the patient table of a study. root: what COHORT_ROOT must name; empty where the
     cohort needs none. patients: what readers call them. mask_labels: those that a mask may hold,
     any of them lesion; None where any number but 0 is. knows_masks: whether they are known to be
-    masks of lesions, see `gate.check_region`. heads: whether images are of whole heads,
-    unless a study says that they are boxes.
+    masks of lesions, see `gate.check_region`. mask_above: what marks the lesion in a mask, unless a
+    study says so. rescaled: whether a mask may show its image's field of view at another size.
+    some_empty: whether images are slices of volumes, many of which show no lesion. heads: whether
+    images are of whole heads, unless a study says that they are boxes. caution: what to know of
+    such a cohort, whoever reads it.
     """
 
     read: Callable[[Study], pd.DataFrame]
@@ -42,6 +51,13 @@ class Reader:
     mask_labels: tuple[int, ...] | None = None
     heads: bool = False
     knows_masks: bool = True
+    mask_above: float | None = None
+    rescaled: bool = False
+    some_empty: bool = False
+    caution: str = ""
+
+
+NOBODY = "The set names no patients: each image counts as one, so that one may be on both sides."
 
 
 READERS = {
@@ -63,9 +79,30 @@ READERS = {
         lambda study: read_brats2020_slices(study.cohort_root),
         "the folder of the HDF5 export of BraTS 2020",
         "BraTS patients",
+        some_empty=True,
     ),
     "bus_bra": Reader(
         lambda study: read_bus_bra(study.cohort_root), "the folder of BUS-BRA", "BUS-BRA patients"
+    ),
+    "tcga_lgg": Reader(
+        lambda study: read_tcga_lgg(study.cohort_root),
+        "the folder of LGG MRI segmentation (kaggle_3m)",
+        "TCGA-LGG patients",
+        some_empty=True,
+    ),
+    "isic2017": Reader(
+        lambda study: read_isic2017(study.cohort_root),
+        "the folder of ISIC 2017",
+        "ISIC images",
+        rescaled=True,
+        caution=NOBODY,
+    ),
+    "brisc2025": Reader(
+        lambda study: read_brisc2025(study.cohort_root),
+        "the folder of BRISC 2025",
+        "BRISC images",
+        mask_above=127,
+        caution=NOBODY,
     ),
     "manifest": Reader(
         lambda study: read_manifest(study.cohort_root, study.outside_paths, study.without_lesion),

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ubc_lib.data.evidence import labels_together, likenesses, telltales
+from ubc_lib.data.evidence import in_colour, labels_together, likenesses, telltales
 from ubc_lib.data.patients import examine
 from ubc_lib.data.people import check_copies, check_enough_patients, check_usable
-from ubc_lib.data.readers import cohort_state
+from ubc_lib.data.readers import cohort_state, reader_of
 from ubc_lib.data.volumes import PARTS
 from ubc_lib.study import Study, with_younger
 from ubc_lib.system.errors import InputError
@@ -138,7 +138,8 @@ def assemble(study: Study, about: pd.DataFrame, made: dict) -> Slices:
             f"No patient of {study.name} can be used with {study.slices_per_patient} slices whose "
             f"lesion can be seen at {study.image_size} pixels. Lower slices_per_patient."
         )
-    check_copies(usable)
+    shown = usable[usable["mask_share"].gt(0) | usable["label"].eq(study.without_lesion)]
+    check_copies(shown)
     images, masks, parts, tables = zip(*made, strict=True)
     images = np.concatenate(images).astype(np.float16).astype(np.float32)
     if not np.isfinite(images).all():
@@ -150,11 +151,12 @@ def assemble(study: Study, about: pd.DataFrame, made: dict) -> Slices:
     table = pd.concat(tables, ignore_index=True)
     check_enough_patients(table, study, left_out)
     parts = None if parts[0] is None else np.concatenate(parts)
-    findings = [*telltales(usable), *likenesses(usable)]
-    if study.mask_above is None and study.mask_value is None:
-        findings += labels_together(usable, parts is not None)
+    reader = reader_of(study)
+    findings = [reader.caution, *telltales(shown), *likenesses(shown), *in_colour(shown)]
+    if {study.mask_above, study.mask_value, reader.mask_above} == {None}:
+        findings += labels_together(shown, parts is not None)
     known = fingerprint(images, masks, table)
-    return Slices(images, masks, table, left_out, known, parts, tuple(findings))
+    return Slices(images, masks, table, left_out, known, parts, tuple(filter(None, findings)))
 
 
 def fingerprint(images: np.ndarray, masks: np.ndarray, table: pd.DataFrame) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ubc_lib.data.formats import nothing_drawn, read_file
+from ubc_lib.data.formats import nothing_drawn, read_file, rescaled
 from ubc_lib.data.gate import (
     MOST_LABELS,
     Marks,
@@ -57,6 +57,8 @@ def read_volume(
     shown = read_file(image, patient, channel)
     drawn = read_file(mask, patient, mask=True) if mask else nothing_drawn(shown)
     where = f"Patient {patient}: the mask {mask}"
+    if marks.rescaled:
+        drawn = rescaled(drawn, shown)
     check_same_place(shown, drawn, f"Patient {patient}: {image} and its mask {mask}")
     check_plane(shown, f"Patient {patient}: {image}")
     with np.errstate(over="ignore"):
@@ -64,7 +66,7 @@ def read_volume(
     for array, path in ((values, image), (drawn.values, mask)):
         if not np.isfinite(array).all():
             raise InputError(f"Patient {patient}: {path} holds NaN or infinite voxels.")
-    if np.array_equal(values, drawn.values):
+    if drawn.values.any() and np.array_equal(values, drawn.values):
         raise InputError(f"{where} is the image {image} once more.")
     found = np.unique(drawn.values)
     lesion = lesion_of(drawn.values, found, marks, where)

@@ -21,10 +21,20 @@ from ubc_lib.system.files import atomic_path
 # and with "thread(s)" in the name of a CPU. 3: without answers.
 FORMAT = 4
 CHECKSUM = ', "checksum": '  # ends the text of a record, which it signs
-# Settings that say which runs there are, where they run, or what people should know of them; the
-# others decide what a run computes.
+# Settings that say which runs there are, where they run, where images come from (what those hold,
+# the fingerprint tells), or what people should know of them; the others decide what a run computes.
 GRID_SETTINGS = {
-    *("title", "part_of", "cohort_root", "outside_paths", "volumes", "device", "layers", "threads"),
+    *(
+        "cohort",
+        "title",
+        "part_of",
+        "cohort_root",
+        "outside_paths",
+        "volumes",
+        "device",
+        "layers",
+        "threads",
+    ),
     *("models", "baseline", "images_per_class", "seeds", "more_seeds", "more_seeds_at"),
 }
 
