@@ -73,8 +73,9 @@ def some_slices(slices_per_patient: int = 2, side: int = 32) -> Slices:
                     "target": int(label == "HGG"),
                     "site": "CBICA" if label == "HGG" else "",
                     "slice_index": 70 + place,
-                    "lesion_area_mm2": 100.0 * mask.sum(),
+                    "lesion_area": 100.0 * mask.sum(),
                     "lesion_fraction": mask.mean(),
+                    "pixel_mm2": 1.0,
                 }
             )
     images = rng.normal(size=(len(rows), side, side)).astype(np.float32)

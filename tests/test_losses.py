@@ -68,6 +68,18 @@ def test_an_image_without_a_label_is_not_counted_and_sends_the_label_no_gradient
     assert not logits.grad[1].any()
 
 
+def test_a_positive_image_counts_for_as_many_negative_ones_as_its_weight_says():
+    logits, target = torch.randn(2, 2), torch.tensor([1, 0])
+    repeated = cross_entropy(logits[[0, 0, 0, 1]], target[[0, 0, 0, 1]])
+    assert cross_entropy(logits, target, 3.0).item() == pytest.approx(repeated.item())
+    assert cross_entropy(logits, target, 0.5).item() == pytest.approx(
+        cross_entropy(logits[[0, 1, 1]], target[[0, 1, 1]]).item()
+    )
+    unlabelled = torch.tensor([1, NO_LABEL])
+    alone = cross_entropy(logits[:1], target[:1]).item()
+    assert cross_entropy(logits, unlabelled, 0.1).item() == pytest.approx(alone)
+
+
 def test_a_batch_without_any_label_has_no_classification_loss():
     assert cross_entropy(torch.randn(3, 2), torch.full((3,), NO_LABEL)).item() == 0
 

@@ -21,7 +21,7 @@ from ubc_lib.book.widgets import slice_explorer
 from ubc_lib.book.words import tell
 from ubc_lib.data.manifest import read_manifest
 from ubc_lib.data.volumes import read_volume
-from ubc_lib.figures.curves import lesion_areas
+from ubc_lib.figures.curves import areas_by_class
 from ubc_lib.figures.slices import response_grid, slice_grid
 from ubc_lib.results.tables import sites
 from ubc_lib.study import ROOT
@@ -95,7 +95,7 @@ def test_figures_show_names_as_text_and_set_no_formula():
     for figure in (
         slice_grid(slices, rows),
         response_grid(slices, rows, {"m": slices.masks[rows]}, answers, {}),
-        lesion_areas(slices.table),
+        areas_by_class(slices.table),
     ):
         drawn = io.StringIO()
         figure.savefig(drawn, format="svg")

@@ -21,7 +21,7 @@ _MODULES = {
     "joint_loss": "ubc_lib.losses",
     "load_runs": "ubc_lib.results.runs",
     "load_slices": "ubc_lib.data.slices",
-    "predict": "ubc_lib.training.evaluation",
+    "predict": "ubc_lib.book.prediction",
     "train_across_sizes": "ubc_lib.training.run",
     "wilson_interval": "ubc_lib.results.wilson",
 }

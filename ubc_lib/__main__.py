@@ -100,6 +100,20 @@ def publish(options: argparse.Namespace) -> None:
     update_readme()
 
 
+def predict(options: argparse.Namespace) -> None:
+    """Say of new images what the networks that a study keeps make of them; for research alone."""
+    from ubc_lib.book.prediction import predict as answer  # noqa: PLC0415
+    from ubc_lib.study import Study  # noqa: PLC0415
+
+    asked = Study.load(options.study, options.settings)
+    table = answer(asked, options.model, options.images, options.to, options.channel)
+    print(table[["image", "probability", "answer", "problem"]].to_string(index=False, na_rep="-"))
+    print("For research alone: nobody's diagnosis or treatment may rest on this.")
+    print(f"Overlays: {options.to}/index.html; masks, and a row per slice, beside it.")
+    if table["problem"].ne("").any():
+        raise InputError(f"{table['problem'].ne('').sum()} of {len(table)} images were not usable.")
+
+
 def restore(options: argparse.Namespace) -> None:
     """Copy the committed records of a study to its run folder, so that it goes on from them."""
     from ubc_lib.results.archive import restore_records  # noqa: PLC0415
@@ -155,6 +169,13 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("target", type=Path)
     one.add_argument("parameters", nargs="*", metavar="parameter=value")
     command(publish, of_a_study=True)
+    new = command(predict, of_a_study=False)
+    new.add_argument("images", nargs="+", type=Path, help="images, or folders of them")
+    new.add_argument("--study", required=True, help="that keeps weights, of data/runs")
+    new.add_argument("--model", default="ubc_resnet34")
+    new.add_argument("--settings", default="", help="those that the study was run with")
+    new.add_argument("--channel", help="red, green or blue of colour images, as in training")
+    new.add_argument("--to", type=Path, default=Path("predictions"), help="the folder to write")
     command(restore, of_a_study=True)
     hours = command(cost, of_a_study=True)
     hours.add_argument("--machines", nargs="+", type=int, default=MACHINES, help="jobs at once")

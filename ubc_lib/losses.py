@@ -10,13 +10,18 @@ EPSILON = 1.0  # the paper does not give its value
 NO_LABEL = -100  # the target of an image that is trained on for its mask alone
 
 
-def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, target: Tensor, positive_weight: float = 1.0) -> Tensor:
     """Equation (2): mean cross-entropy over two classes. logits: (n, 2); target: int64 (n,).
 
-    Where the target is `NO_LABEL` an image is not counted; without any label the loss is 0.
+    A positive image counts for `positive_weight` negative ones. Where the target is `NO_LABEL` an
+    image is not counted; without any label the loss is 0.
     """
-    total = functional.cross_entropy(logits.float(), target, ignore_index=NO_LABEL, reduction="sum")
-    return total / (target != NO_LABEL).sum().clamp(min=1)
+    weight = torch.ones(2, device=logits.device)
+    weight[1] = positive_weight
+    counted = {"weight": weight, "ignore_index": NO_LABEL, "reduction": "sum"}
+    total = functional.cross_entropy(logits.float(), target, **counted)
+    images = (target == 0).sum() + positive_weight * (target == 1).sum()
+    return total / images.clamp(min=min(positive_weight, 1.0))
 
 
 def soft_dice_loss(mask_logits: Tensor, mask: Tensor, dice: str = "batch") -> Tensor:
@@ -34,14 +39,19 @@ def soft_dice_loss(mask_logits: Tensor, mask: Tensor, dice: str = "batch") -> Te
 
 
 def joint_loss(
-    output: Output, target: Tensor, mask: Tensor, alpha: float | Tensor, dice: str = "batch"
+    output: Output,
+    target: Tensor,
+    mask: Tensor,
+    alpha: float | Tensor,
+    dice: str = "batch",
+    positive_weight: float = 1.0,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Equation (4): L = alpha CE + (1 - alpha) SD; returns (L, CE, SD).
 
     A model without decoder has no SD (None) and L is its cross-entropy alone. Where a model draws
     coarser masks as well, SD is the mean over scales, with the mask averaged to each.
     """
-    classification = cross_entropy(output.logits, target)
+    classification = cross_entropy(output.logits, target, positive_weight)
     if output.mask_logits is None:
         return classification, classification, None
     drawing = [soft_dice_loss(output.mask_logits, mask, dice)]

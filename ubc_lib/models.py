@@ -23,6 +23,7 @@ from ubc_lib.system.errors import InputError, unknown_name
 
 CLASSES = 2
 DECODER_CHANNELS = (256, 128, 64, 32, 16)
+DRAWS = "ubc_resnet34"  # the network that draws what a two-step model is shown
 LABELS = 3  # of BraTS, see `ubc_lib.data.volumes.PARTS`
 # Settings of a model that need a network that draws masks, or one that takes them as arguments.
 OF_MASKS = {"mask", "masks_of", "masks_from", "mask_first", "dice"}

@@ -584,7 +584,7 @@ class TestAClassWithoutLesion:
 
     def test_is_read_with_that_setting(self, cohort):
         slices = cohort(self.healthy, without_lesion="benign")
-        areas = slices.table.groupby("label")["lesion_area_mm2"].max()
+        areas = slices.table.groupby("label")["lesion_area"].max()
         assert areas.to_dict() == {"benign": 0.0, "malignant": 64.0}
         assert not slices.masks[slices.table["label"] == "benign"].any()
 

@@ -7,7 +7,9 @@ from PIL import Image
 from tests.conftest import brain, lesion, tiny_study, write_nifti, write_patient, write_tree
 from ubc_lib.data.brats import read_brats
 from ubc_lib.data.manifest import read_manifest
+from ubc_lib.data.patients import patient_slices
 from ubc_lib.data.readers import read_cohort
+from ubc_lib.data.volumes import read_volume
 from ubc_lib.system.errors import InputError
 
 
@@ -356,11 +358,40 @@ class TestManifest:
             (lambda t: t.assign(label=["cat", "dog", "dog", "dog"]), "p1 has both labels"),
             (lambda t: pd.concat([t, t[:1]]), "row 6: the same patient and image"),
             (lambda t: t[:0], r"labels \[\]"),
+            (lambda t: t.assign(split="val"), "row 2: split is 'val'; it must be train or test"),
+            (lambda t: t.assign(split=["train", "test"] * 2), "p1 has both splits"),
+            (lambda t: t.assign(pixel_mm="thin"), "row 2: pixel_mm is 'thin'"),
+            (lambda t: t.assign(pixel_mm=-1), "row 2: pixel_mm is '-1'"),
         ],
     )
     def test_what_is_wrong_is_named_with_its_row(self, manifest, change, message):
         with pytest.raises(InputError, match=message):
             read_manifest(manifest(change))
+
+    def test_areas_are_in_square_millimetres_where_the_size_of_a_pixel_is_told(self, manifest):
+        for told, area in ((None, 36), ("0.5", 9), ("0,5", 9)):
+            path = manifest(lambda t, told=told: t if told is None else t.assign(pixel_mm=told))
+            study = tiny_study(path, cohort="manifest", positive_label="dog", slices_per_patient=2)
+            rows = read_cohort(study).query("patient == 'p1'")
+            _, _, _, table = patient_slices(rows, study)
+            assert table["lesion_area"].tolist() == [area, area]
+            assert table["pixel_mm2"].isna().all() == (told is None)
+
+    def test_a_pixel_that_its_file_measures_otherwise_is_refused(self, tmp_path):
+        image = write_nifti(tmp_path / "p1.nii", brain(1))
+        mask = write_nifti(tmp_path / "p1_mask.nii", lesion())
+        assert read_volume(image, mask, "p1", pixel_mm=1.0).pixel_mm == (1, 1)
+        with pytest.raises(InputError, match="states pixels of 1 x 1 mm, the manifest's pixel_mm"):
+            read_volume(image, mask, "p1", pixel_mm=0.5)
+
+    def test_a_split_is_used_where_asked_for_and_never_passed_over(self, manifest):
+        path = manifest(lambda t: t.assign(split=["train", "train", "test", "test"]))
+        given = tiny_study(path, cohort="manifest", positive_label="dog", split="given")
+        assert read_cohort(given)["split"].tolist() == ["train", "train", "test", "test"]
+        with pytest.raises(InputError, match=r"has a column split.*split=given, or take it out"):
+            read_cohort(given.model_copy(update={"split": "halves"}))
+        with pytest.raises(InputError, match="has no column split"):
+            read_cohort(given.model_copy(update={"cohort_root": manifest()}))
 
     def test_a_manifest_that_is_not_there_is_named(self, tmp_path):
         with pytest.raises(InputError, match=r"gone\.csv cannot be read"):

@@ -6,8 +6,10 @@ from PIL import Image
 from tests.conftest import LPS, brain, lesion, tiny_study, write_nifti, write_patient, write_tree
 from ubc_lib.data.brats import read_brats
 from ubc_lib.data.patients import patient_slices
+from ubc_lib.data.planes import prepare
 from ubc_lib.data.readers import READERS, Reader
 from ubc_lib.data.slices import fingerprint, load_slices, make_slices, read_slices
+from ubc_lib.data.volumes import Volume
 from ubc_lib.system.errors import InputError
 
 ONE_SLICE = {"slices_per_patient": 1, "images_per_class": (1, 2)}
@@ -32,7 +34,7 @@ def test_the_slices_with_the_largest_lesion_area_are_taken_wherever_they_lie(tmp
     rows = one_patient(tmp_path / "P", seg=lesion(sizes=(8, 2, 4, 2, 6, 0)))
     *_, table = patient_slices(rows, tiny_study(slices_per_patient=3))
     assert table["slice_index"].tolist() == [1, 3, 5]
-    assert table["lesion_area_mm2"].tolist() == [64, 16, 36]
+    assert table["lesion_area"].tolist() == [64, 16, 36]
 
 
 def test_target_is_1_for_the_positive_label(tmp_path):
@@ -97,6 +99,17 @@ def test_lesion_view_looks_at_the_largest_component_alone(tmp_path):
     study = tiny_study(view="lesion", box_mm=8.0, **ONE_SLICE)
     _, masks, *_ = patient_slices(one_patient(tmp_path / "P", seg=seg), study)
     assert masks.all()
+
+
+def test_without_millimetres_a_box_is_twice_as_long_as_the_lesion():
+    mask = np.zeros((1, 40, 40), bool)
+    mask[0, 10:20, 22:26] = True
+    image = np.random.default_rng(0).uniform(1, 2, mask.shape).astype(np.float32)
+    study = tiny_study(view="lesion", box_mm=5.0, normalisation="none")
+    cut = prepare(Volume(image, mask, None), "p", study)
+    assert np.array_equal(cut.image, image[:, 5:25, 14:34])
+    cut = prepare(Volume(image, mask, (1.0, 0.5)), "p", study)
+    assert cut.image.shape == (1, 5, 10)
 
 
 def test_a_box_beyond_the_edge_is_filled_with_zeros(tmp_path):
@@ -261,7 +274,7 @@ def test_the_fingerprint_of_slices_is_what_it_was_whatever_else_the_table_holds(
             "target": [1, 0],
             "site": ["CBICA", None],
             "slice_index": [70, 71],
-            "lesion_area_mm2": [100.0, 12.5],
+            "lesion_area": [100.0, 12.5],
             "lesion_fraction": [0.25, 0.125],
         }
     )
@@ -332,7 +345,7 @@ def test_a_mirrored_patient_gives_mirrored_slices_and_nothing_else(tmp_path, axi
     other = patient_slices(one_patient(tmp_path / "Q", **mirrored), study)
     assert np.allclose(one[0], np.flip(other[0], 2 - axis), atol=1e-5)
     assert np.array_equal(one[1], np.flip(other[1], 2 - axis))
-    columns = ["slice_index", "lesion_area_mm2", "lesion_fraction"]
+    columns = ["slice_index", "lesion_area", "lesion_fraction"]
     assert one[3][columns].equals(other[3][columns])
 
 
@@ -347,7 +360,7 @@ def test_areas_are_in_square_millimetres(tmp_path):
     for kind, values in (("image", brain()), ("mask", lesion())):
         write_nifti(rows[kind].iloc[0], values, np.diag([-2.0, -1.5, 4.0, 1.0]))
     *_, table = patient_slices(rows, tiny_study())
-    assert table["lesion_area_mm2"].tolist() == [36 * 3, 64 * 3]
+    assert table["lesion_area"].tolist() == [36 * 3, 64 * 3]
 
 
 def test_the_largest_lesion_is_the_largest_in_millimetres_not_in_pixels(tmp_path):
@@ -362,7 +375,7 @@ def test_the_largest_lesion_is_the_largest_in_millimetres_not_in_pixels(tmp_path
         tables.append(row.to_dict() | paths)
     *_, table = patient_slices(pd.DataFrame(tables), tiny_study(**ONE_SLICE))
     assert table["slice_index"].tolist() == [1]
-    assert table["lesion_area_mm2"].tolist() == [36 * 4]
+    assert table["lesion_area"].tolist() == [36 * 4]
 
 
 def test_a_label_that_brats_does_not_have_is_refused_in_its_tree(tree):

@@ -105,3 +105,48 @@ def test_halves_and_subset_are_drawn_from_streams_of_their_own():
     assert len({tuple(draw) for draw in draws.values()}) == 3
     assert np.array_equal(draws["split"], generator(3, "split").random(4))
     assert not np.array_equal(draws["split"], generator(4, "split").random(4))
+
+
+def of_sites(sites: dict[str, tuple[int, int]]) -> pd.DataFrame:
+    """Two slices of each patient; how many are positive and negative, by site."""
+    rows = [
+        (f"{site}{target}{number}", "HGG" if target else "LGG", target, index, site)
+        for site, counts in sites.items()
+        for target, count in zip((1, 0), counts, strict=True)
+        for number in range(count)
+        for index in range(2)
+    ]
+    return pd.DataFrame(rows, columns=["patient", "label", "target", "slice_index", "site"])
+
+
+BY_SITE = tiny_study(split="site", slices_per_patient=2, images_per_class=(2,), seeds=(0, 1, 2))
+
+
+def test_sites_that_sent_both_classes_are_tested_in_turn_and_nobody_of_them_trains():
+    table = of_sites({"a": (2, 2), "b": (3, 0), "c": (2, 3), "": (2, 2)})
+    tested = []
+    for seed in range(4):
+        split = draw_split(table, BY_SITE, seed)
+        assert sorted([*split.train, *split.test]) == list(range(len(table)))
+        tested.append(set(table["site"].iloc[split.test]))
+        assert not tested[-1] & set(table["site"].iloc[split.train])
+    assert tested == [{"a"}, {"c"}, {"a"}, {"c"}]
+
+
+@pytest.mark.parametrize("sites", [{"a": (2, 2)}, {"a": (2, 0), "b": (0, 2)}])
+def test_a_cohort_without_a_site_to_leave_out_is_refused(sites):
+    with pytest.raises(InputError, match="split=site leaves"):
+        draw_split(of_sites(sites), BY_SITE, 0)
+
+
+def test_a_given_split_is_kept_whatever_the_seed():
+    table = of_sites({"a": (2, 2), "b": (1, 1)})
+    table["split"] = table["site"].map({"a": "train", "b": "test"})
+    study = BY_SITE.model_copy(update={"split": "given"})
+    for seed in (0, 1):
+        split = draw_split(table, study, seed)
+        assert set(table["site"].iloc[split.train]) == {"a"}
+        assert set(table["site"].iloc[split.test]) == {"b"}
+    assert "split" not in study.varied
+    with pytest.raises(InputError, match="leaves 4 slices of HGG and 4 others to train on"):
+        draw_split(table, study.model_copy(update={"images_per_class": (5,)}), 0)

@@ -12,7 +12,7 @@ from tests.result_samples import EPOCHS, some_runs, some_slices
 from ubc_lib.figures.curves import (
     accuracy_against_dice,
     accuracy_against_images,
-    lesion_areas,
+    areas_by_class,
     training_curves,
 )
 from ubc_lib.figures.style import PAPER_COLOURS, model_colours
@@ -106,7 +106,7 @@ def test_training_curves_mark_the_plateau_of_runs_that_reached_it():
 
 
 def test_lesion_areas_name_the_classes_and_use_square_centimetres():
-    figure = lesion_areas(some_slices().table)
+    figure = areas_by_class(some_slices().table)
     assert {"HGG", "LGG", "lesion area of a slice, cm²"} <= texts_of(figure)
     assert 64 < figure.axes[0].get_xlim()[1] < 200
 

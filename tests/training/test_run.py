@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from tests.conftest import brain, tiny_study, write_patient, write_tree
 from ubc_lib.data.slices import load_slices
@@ -21,7 +22,7 @@ from ubc_lib.system.seeds import torch_seed
 from ubc_lib.training import provenance, run
 from ubc_lib.training.provenance import git_commit
 from ubc_lib.training.run import train_across_sizes, train_run
-from ubc_lib.training.weights import load_weights, save_weights, weights_path
+from ubc_lib.training.weights import DRAWING, load_weights, save_weights, weights_path
 
 VARIES = ("seconds", "date")
 
@@ -170,6 +171,26 @@ def test_weights_are_written_for_the_first_seed_alone(tree):
     assert not weights_path(study, "resnet34").exists()
 
 
+def test_weights_of_every_seed_are_kept_where_asked_with_what_they_were_trained_on(tree):
+    study = tiny_study(tree, images_per_class=(1, 2), epochs=1, seeds=(0, 1), keep_weights="all")
+    for seed in study.seeds:
+        train_across_sizes(study, "resnet34", seed)
+        with safe_open(weights_path(study, "resnet34", seed), "pt") as kept:
+            assert json.loads(kept.metadata()["settings"])["epochs"] == 1
+    assert len(list(weights_path(study, "resnet34").parent.iterdir())) == 2
+
+
+def test_weights_are_of_the_last_epoch_that_is_reported(tree, monkeypatch):
+    reported = {"images_per_class": (2,), "plateau_tolerance": 0.9}  # a plateau at once
+    long, short = (tiny_study(tree, name=f"of_{n}", epochs=n, **reported) for n in (9, 6))
+    for study in (long, short):
+        train_across_sizes(study, "resnet34", 0)
+    ours, known = (load_weights(study, "resnet34").state_dict() for study in (long, short))
+    record = read_record(record_path(long, "resnet34", 2, 0))
+    assert record["result"]["plateau_epoch"] == 2  # so 2 to 6 are reported
+    assert all(torch.equal(ours[name], known[name]) for name in known)
+
+
 def test_a_run_that_diverges_has_a_record_that_says_so_and_the_others_go_on(
     study, monkeypatch, capsys
 ):
@@ -263,6 +284,7 @@ def test_segmenting_first_says_in_the_record_what_was_drawn(tmp_path):
     )
     record = train_run(study, load_slices(study), "first", 3, seed=0)
     assert set(record["two_step"]) == {"empty_train", "empty_test", "dice_train", "dice_test"}
+    assert weights_path(study, "first", part=DRAWING).is_file()
     assert record["result"]["train_mask_pixels"] > 0
     assert record["result"]["dice"] is None
 

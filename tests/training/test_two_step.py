@@ -69,7 +69,7 @@ def test_networks_learn_the_mask_alone_each_from_a_seed_of_its_own(trained):
 
 
 def test_an_empty_drawing_keeps_the_whole_image_and_is_counted(trained):
-    drawn, found = with_drawn_masks(slices(), TRAIN, TEST, STUDY, 0)
+    drawn, found, _ = with_drawn_masks(slices(), TRAIN, TEST, STUDY, 0)
     assert drawn.masks[13].all()
     assert np.array_equal(drawn.masks[12], slices().masks[12])
     assert (found["empty_train"], found["empty_test"]) == (0, 1)
@@ -79,7 +79,7 @@ def test_an_empty_drawing_keeps_the_whole_image_and_is_counted(trained):
 
 def test_images_are_left_as_they_were(trained):
     before = slices()
-    drawn, _ = with_drawn_masks(before, TRAIN, TEST, STUDY, 0)
+    drawn, _, _ = with_drawn_masks(before, TRAIN, TEST, STUDY, 0)
     assert drawn.images is before.images
     assert np.array_equal(before.masks, slices().masks)
 

@@ -10,7 +10,8 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from traitlets.config import Config
 
-from ubc_lib.study import LARGEST_SEED, Study
+from ubc_lib.study import Study
+from ubc_lib.study.cohort import LARGEST_SEED
 from ubc_lib.system.errors import InputError, unknown_name
 from ubc_lib.system.files import atomic_path
 from ubc_lib.system.progress import TERMINAL

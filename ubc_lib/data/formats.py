@@ -1,5 +1,6 @@
 """Reads one file of an image or a mask, whatever its format, with what it says of itself."""
 
+import gzip
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from nibabel.orientations import (
 from PIL import Image, ImageOps
 
 from ubc_lib.system.errors import InputError
+from ubc_lib.system.files import atomic_path
 
 # What a header may promise: more is a mistake or an attack, and is refused before it is read.
 LARGEST_BYTES = 2**30
@@ -98,6 +100,29 @@ def rescaled(mask: Stored, image: Stored) -> Stored:
     return replace(mask, values=np.stack([np.asarray(plane) for plane in planes]))
 
 
+def save_mask(mask: np.ndarray, image: Path, target: Path) -> Path:
+    """Write a mask, bool (slices, rows, columns) as read from an image's file, and return the file.
+
+    NIfTI, in the voxels of the image, where that is NIfTI; else PNG, 0 and 255, upright.
+    """
+    path = target.with_name(target.name + (".nii.gz" if is_nifti(image) else ".png"))
+    with atomic_path(path) as temporary:
+        if not is_nifti(image):
+            Image.fromarray(np.uint8(255 * mask[0])).save(temporary, format="PNG")
+            return path
+        header = nib.load(image).header
+        affine = header.get_best_affine()
+        back = ornt_transform(axcodes2ornt("LPS"), io_orientation(affine))
+        voxels = apply_orientation(mask.transpose(2, 1, 0), back).astype(np.uint8)
+        drawn = nib.Nifti1Image(voxels, affine)
+        drawn.header.set_xyzt_units(*header.get_xyzt_units())
+        for form in ("sform", "qform"):
+            code = int(header[f"{form}_code"])
+            getattr(drawn, f"set_{form}")(getattr(header, f"get_{form}")(), code)
+        temporary.write_bytes(gzip.compress(drawn.to_bytes()))
+    return path
+
+
 def _read_nifti(path: Path, patient: str) -> Stored:
     # Not nibabel's load, which also reads extensions, of any length, and parses CIFTI's XML.
     with nib.openers.ImageOpener(path) as file:
@@ -156,11 +181,13 @@ def _read_hdf5(path: Path, patient: str, channel: str | None) -> Stored:
             )
         mode = str(stored.dtype)
         if not channel:
-            return Stored(np.asarray(stored).any(axis=2).T[None].astype(np.float64), "HDF5", mode)
+            drawn = np.asarray(stored).any(axis=2).T[None].astype(np.float64)
+            return Stored(drawn, "HDF5", mode, (1.0, 1.0, 1.0))
         if channel not in EXPORTED:
             raise InputError(f"Patient {patient}: channel {channel!r} of {path} does not exist.")
         values = np.asarray(stored[..., EXPORTED.index(channel)])
-    return Stored(np.where(values == values.min(), 0, values).T[None], "HDF5", mode)
+    values = np.where(values == values.min(), 0, values).T[None]
+    return Stored(values, "HDF5", mode, (1.0, 1.0, 1.0))
 
 
 def _read_picture(path: Path, patient: str, channel: str | None, mask: bool) -> Stored:

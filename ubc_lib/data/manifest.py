@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+import math
 import os
 import re
 import shlex
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ubc_lib.data.people import COLUMNS
+from ubc_lib.data.people import COLUMNS, OWN_COLUMNS
 from ubc_lib.system.errors import InputError
 
 NEEDED = ("patient", "label", "image", "mask")
@@ -25,18 +26,19 @@ ROW = "row"  # of a table's line, as a spreadsheet shows it
 def read_manifest(
     path: str | Path, outside_paths: bool = False, without_lesion: str = ""
 ) -> pd.DataFrame:
-    """Read a table with the columns patient, label, image, mask (and site, channel if you like).
+    """Read a table with the columns patient, label, image, mask.
 
+    And, where it has them, site, channel, split (train or test) and pixel_mm (the side of a pixel).
     Images of the label `without_lesion` need no mask. Paths are relative to the manifest, and may
     lead out of its folder with `outside_paths` alone. Raises InputError, with row numbers as a
     spreadsheet shows them, for missing columns, values or files, one image twice, a patient with
-    two labels, and for more or fewer than two labels.
+    two labels or on both sides of a split, and for more or fewer than two labels.
     """
     path = Path(path)
     rows = read_rows(path, NEEDED)
     for row in rows:
         _check_row(row, path, outside_paths, without_lesion)
-    table = pd.DataFrame(rows).reindex(columns=[*COLUMNS, ROW]).astype(object)
+    table = pd.DataFrame(rows).reindex(columns=[*COLUMNS, *OWN_COLUMNS, ROW]).astype(object)
     table = table.where(table.notna() & table.ne(""), None)
     twice = table.duplicated(["patient", "image", "channel"])
     if twice.any():
@@ -51,10 +53,15 @@ def read_manifest(
     labels = sorted(table["label"].unique())
     if len(labels) != 2:
         raise InputError(f"The manifest {path} has the labels {labels}; exactly two are needed.")
-    mixed = table.groupby("patient")["label"].nunique()
-    if (mixed > 1).any():
-        raise InputError(f"The manifest {path}: patient {mixed.idxmax()} has both labels {labels}.")
-    return table[COLUMNS].sort_values(["patient", "image"], ignore_index=True)
+    own = [column for column in OWN_COLUMNS if column in rows[0]]
+    for column in {"label", "split"} & {"label", *own}:
+        mixed = table.groupby("patient")[column].nunique()
+        if (mixed > 1).any():
+            both = sorted(table[column].unique())
+            raise InputError(
+                f"The manifest {path}: patient {mixed.idxmax()} has both {column}s {both}."
+            )
+    return table[[*COLUMNS, *own]].sort_values(["patient", "image"], ignore_index=True)
 
 
 def _check_row(row: dict, path: Path, outside_paths: bool, without_lesion: str) -> None:
@@ -74,6 +81,21 @@ def _check_row(row: dict, path: Path, outside_paths: bool, without_lesion: str) 
         if column in ("image", "mask"):
             row[column] = _named_file(path, f"{where}: {column}", row[column], outside_paths)
 
+    if row.get("split", "train") not in ("train", "test"):
+        raise InputError(f"{where}: split is {row['split']!r}; it must be train or test.")
+    if row.get("pixel_mm"):
+        row["pixel_mm"] = _millimetres(f"{where}: pixel_mm", row["pixel_mm"])
+
+
+def _millimetres(where: str, text: str) -> float:
+    try:
+        side = float(text.replace(",", "."))
+    except ValueError:
+        side = 0.0
+    if not 0 < side < math.inf:
+        raise InputError(f"{where} is {text!r}; it must be a length in millimetres, such as 0.5.")
+    return side
+
 
 def read_rows(path: Path, needed: tuple[str, ...] = ()) -> list[dict]:
     """The rows of a table on disk as texts by column, each with its number as a spreadsheet's.
@@ -82,7 +104,7 @@ def read_rows(path: Path, needed: tuple[str, ...] = ()) -> list[dict]:
     where it is neither, Windows-1251 or -1252. The needed columns are named as asked, however they
     are written; InputError where one is missing.
     """
-    asked = {name.casefold(): name for name in (*COLUMNS, *needed)}
+    asked = {name.casefold(): name for name in (*COLUMNS, *OWN_COLUMNS, *needed)}
     numbered = [(n, line) for n, line in enumerate(_lines(path, asked), 1) if any(line)]
     if numbered and re.fullmatch(r"sep=.?", "".join(numbered[0][1])):  # a word to spreadsheets
         numbered = numbered[1:]

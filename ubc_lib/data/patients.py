@@ -8,7 +8,7 @@ from joblib import Parallel, delayed
 
 from ubc_lib.data.evidence import look
 from ubc_lib.data.gate import Marks
-from ubc_lib.data.people import check_box
+from ubc_lib.data.people import COLUMNS, OWN_COLUMNS, check_box
 from ubc_lib.data.planes import can_be_seen, fit_mask, fit_plane, prepare
 from ubc_lib.data.readers import Reader, read_cohort, reader_of
 from ubc_lib.data.volumes import Volume, read_volume
@@ -59,7 +59,8 @@ def read_patient(rows: pd.DataFrame, study: Study, reader: Reader) -> list[Volum
         rescaled=reader.rescaled,
     )
     volumes = [
-        read_volume(row.image, row.mask, patient, row.channel, marks) for row in rows.itertuples()
+        read_volume(row.image, row.mask, patient, row.channel, marks, row.pixel_mm)
+        for row in _with_all_columns(rows).itertuples()
     ]
     if len(volumes) > 1 and any(len(volume.image) > 1 for volume in volumes):
         raise InputError(
@@ -69,6 +70,12 @@ def read_patient(rows: pd.DataFrame, study: Study, reader: Reader) -> list[Volum
     if study.volumes == "boxes" and reader.heads:
         check_box(volumes[0].about, patient)
     return volumes
+
+
+def _with_all_columns(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of a patient table with None for what it does not say, in columns that it lacks, too."""
+    every = rows.reindex(columns=[*COLUMNS, *OWN_COLUMNS]).astype(object)
+    return every.where(every.notna(), None)
 
 
 def patient_slices(rows: pd.DataFrame, study: Study, volumes: list[Volume] | None = None):
@@ -85,7 +92,7 @@ def patient_slices(rows: pd.DataFrame, study: Study, volumes: list[Volume] | Non
         for volume in volumes
     ]
     areas = [
-        (float(area * np.prod(volume.pixel_mm)), number, index)
+        (float(area * np.prod(volume.pixel_mm or 1)), number, index)
         for number, volume in enumerate(volumes)
         for index, area in enumerate(
             (volume.image if healthy else volume.mask).astype(bool).sum(axis=(1, 2))
@@ -109,16 +116,20 @@ def patient_slices(rows: pd.DataFrame, study: Study, volumes: list[Volume] | Non
         parts = np.stack(
             [[fit_mask(part[k], study) for part in volumes[v].parts] for _, v, k in largest]
         )
-    label = rows["label"].iloc[0]
+    sides = [volumes[v].pixel_mm for _, v, _ in largest]
+    first = _with_all_columns(rows).iloc[0]
     table = pd.DataFrame(
         {
             "patient": patient,
-            "label": label,
-            "target": int(label == study.positive_label),
-            "site": rows["site"].iloc[0],
+            "label": first["label"],
+            "target": int(first["label"] == study.positive_label),
+            "site": first["site"],
             "slice_index": [v if len(volumes) > 1 else k for _, v, k in largest],
-            "lesion_area_mm2": [0.0 if healthy else area for area, _, _ in largest],
+            "lesion_area": [0.0 if healthy else area for area, _, _ in largest],
             "lesion_fraction": masks.mean(axis=(1, 2)),
+            "pixel_mm2": [np.prod(side) if side else np.nan for side in sides],
+            "channel": first["channel"],
+            "split": first["split"],
         }
     )
     return images, masks, parts, table

@@ -10,6 +10,7 @@ from ubc_lib.system.errors import InputError
 
 # Of the patient table that every reader gives.
 COLUMNS = ["patient", "label", "site", "image", "mask", "channel"]
+OWN_COLUMNS = ["split", "pixel_mm"]  # of a manifest, where it has them
 LARGEST_BOX_MM = 120  # a brain is longer
 
 
@@ -100,9 +101,10 @@ def check_positive_label(table: pd.DataFrame, study: Study) -> None:
 def check_enough_patients(table: pd.DataFrame, study: Study, left_out: tuple[str, ...]) -> None:
     """Raise InputError where a class has fewer patients than the study asks for."""
     counts = table.drop_duplicates("patient")["label"].value_counts()
+    needed = study.patients_per_class if study.split == "halves" else 1
     listed = f" ({len(left_out)} left out: {', '.join(left_out)})" if left_out else ""
     for label in sorted(counts.index):
-        if counts[label] < study.patients_per_class:
+        if counts[label] < needed:
             raise InputError(
                 f"Study {study.name} asks for {study.patients_per_class} patients per class, but "
                 f"{label} has {counts[label]} with {study.slices_per_patient} slices whose lesion "

@@ -9,6 +9,8 @@ from ubc_lib.data.volumes import Volume
 from ubc_lib.study import Study
 from ubc_lib.system.errors import InputError
 
+BOX_IN_LESIONS = 2  # sides of the lesion to one of its box
+
 
 def prepare(volume: Volume, patient: str, study: Study) -> Volume:
     """Normalise and, for the lesion view, cut the box; both on the full-resolution volume."""
@@ -30,11 +32,16 @@ def prepare(volume: Volume, patient: str, study: Study) -> Volume:
 
 
 def _lesion_box(volume: Volume, box_mm: float) -> list[tuple[int, int, int]]:
-    """Axis, start and length of an in-plane square centred on the largest lesion component."""
+    """Axis, start and length of an in-plane square centred on the largest lesion component.
+
+    Where nothing is said of millimetres it is `BOX_IN_LESIONS` times as long as that.
+    """
     components, _ = ndimage.label(volume.mask)
     largest = np.bincount(components.ravel())[1:].argmax()
     _, *bounds = ndimage.find_objects(components)[largest]
-    lengths = [max(1, round(min(box_mm / pixel, LARGEST_SIDE))) for pixel in volume.pixel_mm]
+    longest = max(bound.stop - bound.start for bound in bounds)
+    sides = [box_mm / pixel for pixel in volume.pixel_mm or ()] or [BOX_IN_LESIONS * longest] * 2
+    lengths = [max(1, round(min(side, LARGEST_SIDE))) for side in sides]
     return [
         (axis, (bound.start + bound.stop - length) // 2, length)
         for axis, (bound, length) in enumerate(zip(bounds, lengths, strict=True), start=1)
@@ -56,6 +63,21 @@ def fit_plane(plane: np.ndarray, study: Study) -> np.ndarray:
     picture = Image.fromarray(np.ascontiguousarray(plane, dtype=np.float32))
     size = (study.image_size, study.image_size)
     return np.asarray(picture.resize(size, Image.Resampling.BILINEAR), dtype=np.float32)
+
+
+def fitted(planes: np.ndarray, study: Study) -> np.ndarray:
+    """Images of slices as networks are shown them, float32 (n, image_size, image_size)."""
+    images = np.stack([fit_plane(plane, study) for plane in planes])
+    return images.astype(np.float16).astype(np.float32)  # as they are stored
+
+
+def unfit_plane(plane: np.ndarray, shape: tuple[int, int], study: Study) -> np.ndarray:
+    """What was drawn on a square of `fit_plane`, on the plane of this shape that it was made of."""
+    side = max(shape) if study.fit == "resize" else study.image_size
+    plane = np.asarray(Image.fromarray(plane).resize((side, side), Image.Resampling.BILINEAR))
+    for axis, length in enumerate(shape):
+        plane = _window(plane, axis, -((length - side) // 2), length)
+    return plane
 
 
 def fit_mask(plane: np.ndarray, study: Study) -> np.ndarray:

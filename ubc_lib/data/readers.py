@@ -143,6 +143,15 @@ def read_cohort(study: Study) -> pd.DataFrame:
         table = table[kept].reset_index(drop=True)
     check_people(table)
     check_positive_label(table, study)
+    if ("split" in table) != (study.split == "given"):
+        raise InputError(
+            f"The cohort {study.cohort_root or study.cohort} "
+            + (
+                "has a column split. Train and test as it says with split=given, or take it out."
+                if "split" in table
+                else "has no column split (train or test), which split=given asks for."
+            )
+        )
     return table
 
 

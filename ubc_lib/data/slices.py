@@ -16,38 +16,20 @@ from ubc_lib.data.evidence import in_colour, labels_together, likenesses, tellta
 from ubc_lib.data.patients import examine
 from ubc_lib.data.people import check_copies, check_enough_patients, check_usable
 from ubc_lib.data.readers import cohort_state, reader_of
+from ubc_lib.data.split import draw_split
 from ubc_lib.data.volumes import PARTS
 from ubc_lib.study import Study, with_younger
+from ubc_lib.study.cohort import Cohort
 from ubc_lib.system.errors import InputError
 from ubc_lib.system.files import atomic_path, locked
 
 # Of the table. They must stay as they are: with one more, or another name, no record of a run would
 # be known any more.
-FINGERPRINTED = ["patient", "label", "target", "site", "slice_index", "lesion_area_mm2"]
+FINGERPRINTED = {"patient": "patient", "label": "label", "target": "target", "site": "site"}
+FINGERPRINTED |= {"slice_index": "slice_index", "lesion_area": "lesion_area_mm2"}
 
-# The settings that the arrays depend on; the others may change without reading volumes again.
-DATA_SETTINGS = (
-    "cohort",
-    "sites",
-    "smallest_lesion_mm2",
-    "mask_above",
-    "mask_value",
-    "mask_share_max",
-    "without_lesion",
-    "patients_per_class",
-    "positive_label",
-    "slices_per_patient",
-    "phantom",
-    "phantom_amplitude",
-    "phantom_count",
-    "phantom_seed",
-    "site_confounding",
-    "view",
-    "box_mm",
-    "fit",
-    "image_size",
-    "normalisation",
-)
+# The arrays depend on these; all else may change without reading volumes again.
+DATA_SETTINGS = Cohort.model_fields.keys() - {"cohort_root", "outside_paths"}
 
 
 @dataclass(frozen=True)
@@ -59,8 +41,9 @@ class Slices:
     parts: bool (n, 3, image_size, image_size), core, oedema and what enhances by themselves; None
     where masks have no labels of BraTS.
     table: one row per slice, in the same order: patient, label, target (1 for the positive
-    label), site, slice_index (0-based, in the volume), lesion_area_mm2, lesion_fraction (of the
-    pixels of `masks`).
+    label), site, slice_index (0-based, in the volume), lesion_area (in mm² or, where pixel_mm2 is
+    NaN, in pixels), lesion_fraction (of the pixels of `masks`), pixel_mm2, channel, split (train
+    or test where a manifest says so).
     left_out: patients with fewer slices than a study needs whose lesion can be seen.
     fingerprint: SHA-256 of images, masks and most of the table.
     findings: what else a reader should know of the cohort, in sentences.
@@ -150,6 +133,8 @@ def assemble(study: Study, about: pd.DataFrame, made: dict) -> Slices:
     masks = np.concatenate(masks)
     table = pd.concat(tables, ignore_index=True)
     check_enough_patients(table, study, left_out)
+    for seed in study.all_seeds if study.split != "halves" else ():
+        draw_split(table, study, seed)
     parts = None if parts[0] is None else np.concatenate(parts)
     reader = reader_of(study)
     findings = [reader.caution, *telltales(shown), *likenesses(shown), *in_colour(shown)]
@@ -166,12 +151,13 @@ def fingerprint(images: np.ndarray, masks: np.ndarray, table: pd.DataFrame) -> s
     """
     digest = hashlib.sha256(images.tobytes())
     digest.update(np.packbits(masks).tobytes())
-    digest.update(table[FINGERPRINTED].to_csv(index=False).encode())
+    told = table[[*FINGERPRINTED]].rename(columns=FINGERPRINTED)
+    digest.update(told.to_csv(index=False).encode())
     return digest.hexdigest()
 
 
 def _settings(study: Study) -> str:
-    return json.dumps(study.model_dump(mode="json", include=set(DATA_SETTINGS)), sort_keys=True)
+    return json.dumps(study.model_dump(mode="json", include=DATA_SETTINGS), sort_keys=True)
 
 
 def _save(slices: Slices, study: Study, notes: dict[str, str], path: Path) -> None:
@@ -190,6 +176,16 @@ def _save(slices: Slices, study: Study, notes: dict[str, str], path: Path) -> No
         )
 
 
+def _read_table(text: bytes) -> pd.DataFrame:
+    """The table of slices as `Slices` has it, of whatever version."""
+    texts = dict.fromkeys(("patient", "label", "site", "channel", "split"), str)
+    empty = {"keep_default_na": False, "na_values": {"pixel_mm2": [""]}}
+    table = pd.read_csv(io.BytesIO(text), dtype=texts, **empty)
+    table = table.rename(columns={"lesion_area_mm2": "lesion_area"})
+    younger = {"pixel_mm2": 1.0, "channel": "", "split": ""}
+    return table.assign(**{name: value for name, value in younger.items() if name not in table})
+
+
 def read_slices(study: Study) -> Slices:
     """The slices in the run folder, for those who only look: nothing is made or written.
 
@@ -204,11 +200,7 @@ def read_slices(study: Study) -> Slices:
             images = stored["images"].astype(np.float32)
             masks = np.unpackbits(stored["masks"], count=images.size).astype(bool)
             parts = np.unpackbits(stored["parts"]).astype(bool) if "parts" in stored else None
-            table = pd.read_csv(
-                io.BytesIO(stored["table"].tobytes()),
-                dtype={"patient": str, "label": str, "site": str},
-                keep_default_na=False,
-            )
+            table = _read_table(stored["table"].tobytes())
             left_out, fingerprint = tuple(map(str, stored["left_out"])), str(stored["fingerprint"])
             findings = tuple(map(str, stored["findings"])) if "findings" in stored else ()
     except (OSError, ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile) as error:

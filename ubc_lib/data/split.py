@@ -1,4 +1,4 @@
-"""Who trains and who tests: halves by patient, and nested subsets of the training half."""
+"""Who trains and who tests: halves by patient, and nested subsets of those who train."""
 
 from dataclasses import dataclass
 
@@ -21,8 +21,32 @@ class Split:
 def draw_split(table: pd.DataFrame, study: Study, seed: int) -> Split:
     """Draw `patients_per_class` patients of each class and halve them, by patient.
 
-    With an odd number the test half is the larger. table: see `Slices.table`.
+    With an odd number the test half is the larger. Or, as `Study.split` says, take what a manifest
+    gives, or test the patients of one site and train on all others. table: see `Slices.table`.
+    Raises InputError where that leaves too few slices of a class to train on, or none to test.
     """
+    if study.split == "halves":
+        return _halves(table, study, seed)
+    if study.split == "given":
+        split = Split(*(np.flatnonzero(table["split"] == side) for side in ("train", "test")))
+    else:
+        kinds = table.groupby("site")["target"].nunique()
+        both = sorted(kinds.index[(kinds == 2) & (kinds.index != "")])
+        drawn = study.drawn_by(seed)["split"]
+        held_out = table["site"].eq(both[drawn % len(both)] if both else "")
+        split = Split(np.flatnonzero(~held_out), np.flatnonzero(held_out))
+    wanted, counts = max(study.images_per_class), table["target"].iloc[split.train].value_counts()
+    if min(counts.get(0, 0), counts.get(1, 0)) < wanted or not len(split.test):
+        raise InputError(
+            f"split={study.split} leaves {counts.get(1, 0)} slices of {study.positive_label} and "
+            f"{counts.get(0, 0)} others to train on, and {len(split.test)} to test, with seed "
+            f"{seed}; images_per_class asks for {wanted} of each. Sites tested in turn are those "
+            "that sent both classes."
+        )
+    return split
+
+
+def _halves(table: pd.DataFrame, study: Study, seed: int) -> Split:
     rng = generator(study.drawn_by(seed)["split"], "split")
     train, test = [], []
     for _, rows in table.groupby("target", sort=True):

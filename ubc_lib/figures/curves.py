@@ -22,7 +22,7 @@ from ubc_lib.figures.style import (
 )
 from ubc_lib.results import paper
 from ubc_lib.results.runs import whole_curves
-from ubc_lib.results.tables import accuracy_by_images
+from ubc_lib.results.tables import accuracy_by_images, lesion_areas
 from ubc_lib.study import Study
 
 # How every value of the paper is drawn.
@@ -160,12 +160,12 @@ def training_curves(
     return figure
 
 
-def lesion_areas(slices: pd.DataFrame) -> Figure:
-    """Lesion area on the chosen slices of each class, in cm²; one dot per slice over its quartiles.
+def areas_by_class(slices: pd.DataFrame) -> Figure:
+    """Lesion area on the chosen slices of each class; one dot per slice over its quartiles.
 
     slices: see `Slices.table`.
     """
-    area, label = slices["lesion_area_mm2"] / 100, slices["label"].map(literal)
+    (area, unit), label = lesion_areas(slices), slices["label"].map(literal)
     drawn = slices.assign(area=area, label=label).sort_values("target")
     classes = drawn.drop_duplicates("target")
     palette = {row.label: CLASS_COLOURS[row.target] for row in classes.itertuples()}
@@ -173,7 +173,7 @@ def lesion_areas(slices: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(figsize=(WIDTH, 2.6))
     sns.stripplot(**shared, palette=palette, size=3, alpha=0.5, jitter=0.3, ax=axes)
     sns.boxplot(**shared, palette=palette, fill=False, width=0.75, showfliers=False, ax=axes)
-    axes.set(xlabel="lesion area of a slice, cm²", ylabel="", xlim=(0, None))
+    axes.set(xlabel=f"lesion area of a slice, {unit}", ylabel="", xlim=(0, None))
     return figure
 
 

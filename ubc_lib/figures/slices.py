@@ -21,7 +21,7 @@ def example_rows(slices: Slices, rows: np.ndarray, per_class: int) -> np.ndarray
     """
     chosen = []
     for _, of_class in slices.table.iloc[rows].groupby("target", sort=True):
-        largest = of_class.sort_values("lesion_area_mm2").groupby("patient").tail(1)
+        largest = of_class.sort_values("lesion_area").groupby("patient").tail(1)
         largest = largest.sort_values("patient")
         n = min(per_class, len(largest))
         chosen = [*largest.index[np.linspace(0, len(largest) - 1, n).round().astype(int)], *chosen]

@@ -24,18 +24,9 @@ CHECKSUM = ', "checksum": '  # ends the text of a record, which it signs
 # Settings that say which runs there are, where they run, where images come from (what those hold,
 # the fingerprint tells), or what people should know of them; the others decide what a run computes.
 GRID_SETTINGS = {
-    *(
-        "cohort",
-        "title",
-        "part_of",
-        "cohort_root",
-        "outside_paths",
-        "volumes",
-        "device",
-        "layers",
-        "threads",
-    ),
+    *("cohort", "cohort_root", "outside_paths", "volumes", "title", "part_of", "keep_weights"),
     *("models", "baseline", "images_per_class", "seeds", "more_seeds", "more_seeds_at"),
+    *("device", "layers", "threads"),
 }
 
 Numbers = list[float | None]

@@ -40,12 +40,25 @@ def sites(slices: pd.DataFrame) -> pd.DataFrame:
     return pd.crosstab(known, patients["label"]).rename_axis(columns=None).reset_index()
 
 
+def lesion_areas(slices: pd.DataFrame) -> tuple[pd.Series, str]:
+    """Lesion area of each slice and its unit: cm², or pixels where an image states no millimetres.
+
+    slices: see `Slices.table`.
+    """
+    area, pixel_mm2 = slices["lesion_area"], slices["pixel_mm2"]
+    if pixel_mm2.isna().any():
+        return area / pixel_mm2.fillna(1), "pixels"
+    return area / 100, "cm²"
+
+
 def lesion_statistics(slices: pd.DataFrame) -> pd.DataFrame:
-    """Lesion area of the chosen slices of each class, in cm²: mean, deviation, quartiles."""
-    area = slices.assign(area=slices["lesion_area_mm2"] / 100).groupby("label")["area"]
+    """Lesion area of the slices of each class: its unit, mean, deviation and quartiles."""
+    areas, unit = lesion_areas(slices)
+    area = slices.assign(area=areas).groupby("label")["area"]
     columns = {"count": "slices", "std": "sd", "25%": "lower quartile", "50%": "median"}
     described = area.describe().rename(columns=columns | {"75%": "upper quartile"})
-    return described.astype({"slices": int}).reset_index()
+    described = described.astype({"slices": int}).reset_index()
+    return described.assign(unit=unit)
 
 
 def missing_runs(study: Study, runs: pd.DataFrame) -> pd.DataFrame:

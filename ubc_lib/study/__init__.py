@@ -8,7 +8,6 @@ from typing import Annotated, Literal, NamedTuple, Self
 
 import yaml
 from pydantic import (
-    BeforeValidator,
     Field,
     PositiveInt,
     ValidationError,
@@ -16,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from ubc_lib.study.cohort import Cohort, Seed
 from ubc_lib.study.protocol import Model, Name, Protocol
 from ubc_lib.system.errors import InputError, unknown_name
 from ubc_lib.system.settings import derived_name, explain, parse_settings, read_yaml
@@ -25,11 +25,6 @@ STUDIES = ROOT / "studies"
 SYNTHETIC = "phantom"  # the cohort that is made, not read
 # The networks of the paper, as it prints their names.
 PAPER_LABELS = {"resnet34": "ResNet34", "ubc_resnet34": "UBC-ResNet34"}
-LARGEST_SEED = 2**32 - 1
-
-Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
-# Labels and sites may be numbers, which YAML reads as such.
-Text = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
 
 
 def data_folder() -> Path:
@@ -44,61 +39,46 @@ class Pair(NamedTuple):
     against: str
 
 
-class Study(Protocol):
+class Study(Protocol, Cohort):
     """The settings of one study, read from `studies/<name>.yaml`.
 
-    Sizes are in pixels unless the name says otherwise; `images_per_class` counts training slices
-    of each of the two classes. Each of `seeds` is trained on every size, each of `more_seeds` on
-    those that `more_seeds_at` names. A run's seed draws the halves, the subset, and the first
-    weights with the order of images, unless `split_seed`, `subset_seed` or `initialisation_seed`
-    holds one of them fixed.
-    `models` are trained alike but for what an entry says of itself, and compared with `baseline`
-    (ResNet34 or, without it, the first). `cohort` names a reader of `ubc_lib.data.readers`;
-    `volumes` says whether its files show the whole brain or boxes around lesions. `layers: torch`
-    leaves out all that is written by hand for speed.
+    Models are trained alike but for what an entry of `models` says of itself. A run's seed draws
+    the halves, the subset, and the first weights with the order of images.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=120)]
     title: str
-    part_of: str | None = None  # the study whose statistics show this one's runs, beside its own
-
-    cohort: Name
-    cohort_root: Path | None = None
-    outside_paths: bool = False  # whether a manifest may name files outside its folder
-    positive_label: Text = "HGG"
-    sites: tuple[Text, ...] = ()  # patients of these alone, all if empty; "TCIA*" names several
-    smallest_lesion_mm2: Annotated[float, Field(ge=0)] = 0.0  # on a slice that is taken
-    mask_above: float | None = None  # values of a mask that are lesion, where not any but 0 is
-    mask_value: float | None = None
-    mask_share_max: Annotated[float, Field(gt=0, le=1)] | None = None  # of an image, by a lesion
-    without_lesion: Text = ""  # the label whose images may have empty masks
-    patients_per_class: Annotated[int, Field(ge=2)] = 76
-    slices_per_patient: PositiveInt = 5
-    phantom: Literal["plain", "decoy", "outline"] = "plain"
-    phantom_amplitude: Annotated[float, Field(ge=0, le=2)] = 0.0
-    phantom_count: Annotated[int, Field(ge=1, le=9)] = 1
-    phantom_seed: Seed = 2024
-    site_confounding: Annotated[float, Field(ge=0, le=1)] = 0.0
-
-    view: Literal["whole", "lesion"] = "whole"
-    box_mm: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
-    fit: Literal["resize", "crop"] = "resize"
-    image_size: Annotated[int, Field(ge=32, le=1024, multiple_of=32)] = 224
-    normalisation: Literal["volume", "slice", "none"] = "volume"
+    part_of: str | None = None
+    """The study whose statistics show this one's runs, beside its own."""
 
     volumes: Literal["whole", "boxes"] = "whole"
+    """Whether files show whole brains, or boxes cut around lesions beforehand."""
+    split: Literal["halves", "given", "site"] = "halves"
+    """Who is tested: half of the patients, those that a manifest says, or in turn, by seed, those
+    of each site that sent both classes."""
     split_seed: Seed | None = None
+    """Holds the halves fixed, whatever a run's seed."""
     subset_seed: Seed | None = None
+    """Holds the subset fixed."""
     initialisation_seed: Seed | None = None
+    """Holds the first weights, and the order of images, fixed."""
     models: Annotated[dict[Name, Model], Field(min_length=1)]
+    """Names, or a mapping from names to settings of their own; both of the paper's without it."""
     baseline: str
+    """What models are compared with: ResNet34 or, without it, the first."""
     images_per_class: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+    """Sizes of subsets: training slices of each of the two classes."""
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
+    """Trained on every size."""
     more_seeds: tuple[Seed, ...] = ()
     more_seeds_at: tuple[PositiveInt, ...] = ()
+    """The sizes that more_seeds are trained on."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     layers: Literal["auto", "torch"] = "auto"
+    """Whether some are written by hand for speed, or all are torch's."""
+    keep_weights: Literal["first", "all"] = "first"
+    """Of the largest runs, those of the first seed or of all."""
     threads: PositiveInt = 1
 
     @model_validator(mode="before")
@@ -128,7 +108,8 @@ class Study(Protocol):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         largest = self.patients_per_class // 2 * self.slices_per_patient
-        if max(self.images_per_class) > largest:
+        largest = largest if self.split == "halves" else None
+        if largest and max(self.images_per_class) > largest:
             raise ValueError(
                 f"images_per_class asks for {max(self.images_per_class)} images, but the training "
                 f"half holds {largest} per class ({self.patients_per_class} patients per class, "
@@ -251,7 +232,8 @@ class Study(Protocol):
     def varied(self) -> tuple[str, ...]:
         """What a run's seed draws, of "split", "subset" and "initialisation"."""
         one, other = self.drawn_by(0), self.drawn_by(1)
-        return tuple(purpose for purpose in one if one[purpose] != other[purpose])
+        drawn = tuple(purpose for purpose in one if one[purpose] != other[purpose])
+        return tuple(purpose for purpose in drawn if (purpose, self.split) != ("split", "given"))
 
     @property
     def planned_runs(self) -> list[tuple[str, int, int]]:

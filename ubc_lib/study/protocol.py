@@ -11,63 +11,72 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 class Protocol(BaseModel):
     """The settings that a study has for all its models, and an entry of `models` for one.
 
-    Shown: the whole `image`, or what is inside the true mask (`masked`) or outside it, black (0)
-    elsewhere; `margin` is by how many pixels that mask is grown before. `mask_input`: the true mask
-    is a second channel. These are controls, given to no user, since they need masks at test time.
-    `two_step`: what is inside a mask that a U-Net drew, see `ubc_lib.training.two_step`.
-    `augmentation`: training images are turned over at random, and with `affine` turned by up to 10°
-    and scaled by up to 10 %, anew in every epoch.
-
-    Asked, besides the label: the `mask` of the lesion, the union of its labels or each of the
-    `labels` of BraTS by itself, or the `box` around it. `masks_of: another`
-    gives each training image the mask of another patient. `masks_from: half`: slices of the
-    training half that are not in the subset are trained on, too, for their mask alone. Without
-    `mask_gradient` the decoder learns, but what it learns does not reach the encoder. `mask_first`:
-    so many epochs of the mask alone. `deep_supervision`: a mask is drawn at every scale of the
-    decoder. `dice`: equation (3) over a batch at once, or the mean of its images.
-
-    Begun with: `start: shared`, whatever a seed gives, the same in both of the paper's networks, or
-    `library`, as segmentation_models_pytorch begins a classifier beside a decoder;
-    `encoder_weights`, a file of safetensors for the encoder.
+    What it is shown, what it is asked besides the label, how it begins and how it learns.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     image: Literal["whole", "masked", "outside"] = "whole"
+    """All, or what is inside the true mask or outside it, black elsewhere: a control, given to no
+    user, since it needs masks at test time."""
     margin: Annotated[int, Field(ge=0, le=100)] = 0
+    """By how many pixels that mask is grown before."""
     mask_input: bool = False
+    """The true mask is a second channel: a control like the one above."""
     two_step: bool = False
+    """Shows what is inside a mask that a U-Net drew: see `ubc_lib.training.two_step`."""
     augmentation: Literal["none", "flips", "affine"] = "none"
+    """Training images are turned over at random, and turned by up to 10° and scaled by up to 10 %,
+    anew in every epoch."""
 
     mask: Literal["union", "labels", "box"] = "union"
+    """Of all labels of the lesion together, of each label of BraTS, or the box around it."""
     masks_of: Literal["own", "another"] = "own"
+    """Whether each training image gets another patient's mask."""
     masks_from: Literal["subset", "half"] = "subset"
+    """Slices of the training half beyond the subset are trained on, too, for their mask alone."""
     mask_gradient: bool = True
+    """Without it, what the decoder learns does not reach the encoder."""
     mask_first: NonNegativeInt = 0
+    """So many epochs of the mask alone."""
     deep_supervision: bool = False
+    """A mask is drawn at every scale of the decoder."""
     dice: Literal["batch", "image"] = "batch"
+    """Equation (3) over a batch at once, or the mean of its images."""
+    positive_weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    """For how many negative images a positive one counts in equation (2)."""
     alpha: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """The weight of the label in equation (4)."""
 
     start: Literal["shared", "library"] = "shared"
+    """Whatever a seed gives, the same in both of the paper's networks, or as
+    segmentation_models_pytorch begins a classifier beside a decoder."""
     encoder_weights: Path | None = None
+    """A file of safetensors that the encoder begins with."""
     epochs: PositiveInt = 200
     batch_size: Annotated[int, Field(ge=2)] = 50
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-5
+    """Adam's, at first."""
     decay: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """What the rate is multiplied by, every so often:"""
     decay_every: PositiveInt = 5
     decay_by: Literal["epochs", "steps"] = "epochs"
 
     evaluate_every: PositiveInt = 5
+    """Epochs between two tests; the last epoch is tested, too."""
     plateau_window: PositiveInt = 10
+    """Epochs whose mean loss is compared with that of as many before."""
     plateau_tolerance: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    """The plateau begins where that falls by less than this share of the first epoch's loss."""
     stop_at_plateau: bool = False
+    """End a run once its plateau, and the five evaluations from there on, are known."""
 
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
-    def contradiction(self, fewest: int, most: int, half: int) -> str | None:
+    def contradiction(self, fewest: int, most: int, half: int | None) -> str | None:
         """What of these settings cannot be together, or not with so many images per class.
 
-        half: images of each class in the training half.
+        half: images of each class in the training half, where that is known beforehand.
         """
         if self.margin and self.image == "whole" and not self.two_step:
             return "margin needs two_step, or an image that is masked or outside"

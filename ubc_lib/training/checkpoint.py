@@ -9,14 +9,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ubc_lib.results.plateau import EVALUATIONS_AVERAGED, plateau_epoch
+from ubc_lib.results.plateau import EVALUATIONS_AVERAGED, plateau_epoch, reported_epochs
 from ubc_lib.study import Study
 from ubc_lib.system.errors import InputError
 from ubc_lib.system.files import atomic_path
 from ubc_lib.training.evaluation import Prediction
 
 SECONDS = 60.0  # from one checkpoint to the next
-FORMAT = 2  # another one is not resumed from; the run starts anew
+FORMAT = 3  # another one is not resumed from; the run starts anew
 
 
 @dataclass
@@ -24,11 +24,19 @@ class Progress:
     """What training has done so far.
 
     history: one dict per epoch (epoch, learning_rate, loss, cross_entropy, soft_dice_loss,
-    accuracy on the training batches, seconds). predictions: of the test set, by epoch.
+    accuracy on the training batches, seconds). predictions: of the test set, by epoch. kept: the
+    weights of the last epoch that is reported, as far as is known; None where nobody asked.
     """
 
     history: list[dict] = field(default_factory=list)
     predictions: dict[int, Prediction] = field(default_factory=dict)
+    kept: dict[str, torch.Tensor] | None = None
+
+    def keep_if_reported(self, model: nn.Module, study: Study) -> None:
+        """Keep the weights where the latest evaluation is one of those that are reported."""
+        evaluated = [*self.predictions]
+        if evaluated[-1] in reported_epochs(evaluated, self.plateau(study)):
+            self.kept = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
 
     @property
     def diverged_epoch(self) -> int | None:
@@ -82,6 +90,7 @@ class Checkpoint:
             "optimizer": optimizer.state_dict(),
             "history": done.history,
             "predictions": predictions,
+            "kept": done.kept,
         }
         # Through memory, since torch's own writer tells a full disk as an error of another kind.
         written = io.BytesIO()
@@ -109,7 +118,7 @@ class Checkpoint:
                 epoch: Prediction(**absent | {name: v.cpu().numpy() for name, v in values.items()})
                 for epoch, values in state["predictions"].items()
             }
-            return Progress(state["history"], predictions)
+            return Progress(state["history"], predictions, state["kept"])
         except Exception as error:
             reason = str(error).partition("\n")[0]
             raise InputError(

@@ -31,13 +31,15 @@ def fit(
     seed: int,
     *,
     checkpoint: Checkpoint | None = None,
+    keep_weights: bool = False,
     on_epoch: Callable[[int], None] = lambda images: None,
 ) -> Progress:
     """Train `model` in place by the paper's protocol: Adam with a rate that falls in steps.
 
     The order of images, and how they are augmented, depends on `seed` and the epoch alone. With a
-    `checkpoint`, training goes on from it exactly as if it had not stopped. `on_epoch` is told how
-    many images have been trained since it was last called. Training ends early where the loss is no
+    `checkpoint`, training goes on from it exactly as if it had not stopped. With `keep_weights` the
+    weights of the last epoch that is reported are kept. `on_epoch` is told how many images have
+    been trained since it was last called. Training ends early where the loss is no
     longer a finite number.
     Unless the study's layers are torch's, `ubc_lib.training.fast` makes it faster.
     Raises InputError for examples of wrong shapes, and after SIGTERM, once a checkpoint is written.
@@ -56,7 +58,7 @@ def fit(
     if study.augmentation != "none":  # a CUDA graph reads the same memory in every epoch
         seen = Examples(train.images.clone(), train.masks.clone(), train.target)
     alpha = torch.tensor(study.alpha, device=device)
-    step = _training_step(model, optimizer, seen, alpha, study.dice, precision)
+    step = _training_step(model, optimizer, seen, alpha, study, precision)
     if device.type == "cuda":
         torch.backends.cudnn.deterministic = True  # the same seed gives the same bits
         step = guest.StepGraphs(step, model, optimizer) if guest else step
@@ -79,6 +81,8 @@ def fit(
             done.predictions[epoch] = predict(
                 model, test.images, test.masks, test.target, precision
             )
+            if keep_weights:
+                done.keep_if_reported(model, study)
         done.history.append(row | {"seconds": time.monotonic() - started})
         on_epoch(len(train))
         leaving = stop_asked() and not done.is_finished(study)
@@ -135,7 +139,7 @@ def _training_step(
     optimizer: torch.optim.Optimizer,
     train: Examples,
     alpha: Tensor,
-    dice: str,
+    study: Study,
     precision: str,
 ) -> Callable[[Tensor], Tensor]:
     """A function that trains on the given rows and returns their `_train_epoch` sums, (5,)."""
@@ -144,7 +148,8 @@ def _training_step(
         target = train.target[rows]
         with autocast(rows.device, precision):
             output = model(train.images[rows])
-        losses = joint_loss(output, target, train.masks[rows], alpha, dice)
+        masks, own = train.masks[rows], (study.dice, study.positive_weight)
+        losses = joint_loss(output, target, masks, alpha, *own)
         optimizer.zero_grad()
         losses[0].backward()
         optimizer.step()

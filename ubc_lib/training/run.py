@@ -38,7 +38,13 @@ from ubc_lib.training.examples import Examples, training_examples, training_rows
 from ubc_lib.training.loop import fit
 from ubc_lib.training.provenance import provenance
 from ubc_lib.training.two_step import with_drawn_masks
-from ubc_lib.training.weights import load_encoder, save_weights, weights_path
+from ubc_lib.training.weights import (
+    DRAWING,
+    keeps_weights,
+    load_encoder,
+    save_weights,
+    weights_path,
+)
 
 
 def train_across_sizes(study: Study, model: str, seed: int) -> Runs:
@@ -86,12 +92,11 @@ def train_run(
     lock = locked(checkpoint.with_suffix(".lock"))
     with lock, cpu_threads(study.threads), device_errors_named(path.stem):
         if not path.is_file():
-            record, network = _train(
+            record, networks = _train(
                 study, slices, model, images_per_class, seed, checkpoint, on_epoch
             )
-            keep = weights_path(study, model)
-            if keep.stem == path.stem and not record["result"]["diverged_epoch"]:
-                save_weights(network, keep)
+            for part, network in networks.items():
+                save_weights(network, weights_path(study, model, seed, part), record)
             write_record(path, record)
             checkpoint.unlink(missing_ok=True)
     record = read_record(path)
@@ -114,10 +119,12 @@ def _train(study, slices, model, images_per_class, seed, checkpoint, on_epoch):
     name = run_name(model, images_per_class, seed)
     wanted = [settings, slices.fingerprint, name, device.type, study.layers]
     wanted = json.dumps(wanted, sort_keys=True)
-    drawn, masks = {}, slices.masks[rows]
+    keep = keeps_weights(study, images_per_class, seed)
+    networks, drawn, masks = {"": network}, {}, slices.masks[rows]
     if study.two_step:
-        slices, found = with_drawn_masks(slices, rows, split.test, study, seeds["initialisation"])
-        study, drawn = study.model_copy(update={"image": "masked"}), {"two_step": found}
+        drawing = with_drawn_masks(slices, rows, split.test, study, seeds["initialisation"])
+        slices, drawn["two_step"], networks[DRAWING] = drawing
+        study = study.model_copy(update={"image": "masked"})
     done = fit(
         network,
         training_examples(slices, rows, len(subset), study, seeds["subset"], device),
@@ -125,8 +132,11 @@ def _train(study, slices, model, images_per_class, seed, checkpoint, on_epoch):
         study,
         seeds["initialisation"],
         checkpoint=Checkpoint(checkpoint, hashlib.sha256(wanted.encode()).hexdigest()),
+        keep_weights=keep,
         on_epoch=on_epoch,
     )
+    if done.kept:
+        network.load_state_dict(done.kept)
     test = slices.table.iloc[split.test]
     result, evaluations, predictions = _evaluate(done, study, test)
     last = list(done.predictions.items())[-EVALUATIONS_AVERAGED:]
@@ -159,7 +169,7 @@ def _train(study, slices, model, images_per_class, seed, checkpoint, on_epoch):
         "answers": answers,
         **drawn,
     }
-    return record, network
+    return record, networks if keep and not done.diverged_epoch else {}
 
 
 def _evaluate(done: Progress, study: Study, test: pd.DataFrame) -> tuple[dict, dict, dict]:

@@ -1,5 +1,6 @@
-"""The weights of trained networks, kept for the pages that show their responses."""
+"""The weights of trained networks, kept for pages that show responses, and for new images."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from ubc_lib.data.slices import Slices
-from ubc_lib.models import build_model, network_class, options
+from ubc_lib.models import DRAWS, build_model, network_class, options
 from ubc_lib.results.record import run_name
 from ubc_lib.study import Study
 from ubc_lib.system.errors import InputError
@@ -15,18 +16,28 @@ from ubc_lib.system.files import atomic_path
 from ubc_lib.training.evaluation import response_maps
 from ubc_lib.training.examples import Examples
 
-
-def weights_path(study: Study, model: str) -> Path:
-    """Where the weights of a model's largest run of the first seed are kept."""
-    name = run_name(model, max(study.images_per_class), study.seeds[0])
-    return study.run_folder / "weights" / f"{name}.safetensors"
+DRAWING = "-unet"  # ends the name of the network that draws what a two-step model sees
 
 
-def save_weights(network: nn.Module, path: Path) -> None:
-    """Keep a trained network's weights."""
+def keeps_weights(study: Study, images_per_class: int, seed: int) -> bool:
+    """Whether a study keeps the weights of such runs: of the largest, of its first seed or all."""
+    kept = study.seeds[:1] if study.keep_weights == "first" else study.all_seeds
+    return images_per_class == max(study.images_per_class) and seed in kept
+
+
+def weights_path(study: Study, model: str, seed: int | None = None, part: str = "") -> Path:
+    """Where the weights of a model's largest run are kept, of the first seed if none is named."""
+    seed = study.seeds[0] if seed is None else seed
+    name = run_name(model, max(study.images_per_class), seed)
+    return study.run_folder / "weights" / f"{name}{part}.safetensors"
+
+
+def save_weights(network: nn.Module, path: Path, record: dict | None = None) -> None:
+    """Keep a trained network's weights, with the settings and data of its run's record."""
     weights = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
+    about = {key: json.dumps(record[key]) for key in ("settings", "fingerprint")} if record else {}
     with atomic_path(path) as temporary:
-        temporary.write_bytes(save(weights))
+        temporary.write_bytes(save(weights, about))
 
 
 def load_encoder(network: nn.Module, path: Path) -> None:
@@ -68,15 +79,19 @@ def drawn_responses(study: Study, slices: Slices, rows: np.ndarray) -> dict[str,
     }
 
 
-def load_weights(study: Study, model: str) -> nn.Module | None:
-    """The trained network of a model's largest run of the first seed; None where none is kept.
+def load_weights(
+    study: Study, model: str, seed: int | None = None, part: str = ""
+) -> nn.Module | None:
+    """The trained network of a model's largest run, see `weights_path`; None where none is kept.
 
     Raises InputError where the file is damaged, or of another network.
     """
-    path = weights_path(study, model)
+    path = weights_path(study, model, seed, part)
     if not path.is_file():
         return None
-    network = build_model(study.models[model].network, seed=0, **options(study, model))
+    of_model = study.models[model].network, options(study, model)
+    name, asked = (DRAWS, {}) if part == DRAWING else of_model
+    network = build_model(name, seed=0, **asked)
     try:
         network.load_state_dict(load_file(path))
     except Exception as error:  # whatever a parser makes of damaged bytes
