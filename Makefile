@@ -29,10 +29,10 @@ check: $(ENV) ## look at a cohort before training: STUDY= COHORT_ROOT= SET=; out
 	@python -m ubc_lib check "$${STUDY:-quick}" "$$SET" --cohort-root="$$COHORT_ROOT"
 
 book: $(ENV) ## rebuild the pages of STUDY, or of the committed results, without training
-	@python -m ubc_lib book $${STUDY:+"$$STUDY"}
+	@python -m ubc_lib book $$STUDY
 
 pdf: $(ENV) ## the same, with all pages as one PDF besides (needs Chromium)
-	@python -m ubc_lib book $${STUDY:+"$$STUDY"} --pdf
+	@python -m ubc_lib book $$STUDY --pdf
 
 check-book: $(ENV) ## look at every page of the book in _build/html: requests, weights, links, accessibility
 	UBC_BOOK=_build/html pytest tests/test_browser.py tests/book/test_build.py \

@@ -21,7 +21,7 @@ from ubc_lib.book.tables import show
 from ubc_lib.book.widgets import slice_explorer, training_explorer
 from ubc_lib.book.words import tell
 from ubc_lib.data.slices import Slices
-from ubc_lib.study import PAPER_LABELS, ROOT
+from ubc_lib.study import PAPER_COHORTS, PAPER_LABELS, ROOT
 
 # A name that is a script, and that is evaluated where it is taken for a template. The product is
 # long, since a page full of measurements holds any few digits by chance.
@@ -48,6 +48,8 @@ def summary_of(study: str = "tiny", **changes) -> dict:
         "title": f"The study {study}",
         "cohort_kind": "phantom",
         "synthetic": changes.get("cohort_kind", "phantom") == "phantom",
+        "of_paper": changes.get("cohort_kind", "phantom") in PAPER_COHORTS,
+        "classes": {"positive": "HGG", "negative": "LGG", "share": 0.5},
         "cohort": "8 synthetic phantoms",
         "view": "lesion",
         "image_size": 64,

@@ -22,6 +22,9 @@ _MODULES = {
     "load_runs": "ubc_lib.results.runs",
     "load_slices": "ubc_lib.data.slices",
     "predict": "ubc_lib.book.prediction",
+    "slices_of": "ubc_lib.data.arrays",
+    "tidy": "ubc_lib.results.runs",
+    "train_run": "ubc_lib.training.run",
     "train_across_sizes": "ubc_lib.training.run",
     "wilson_interval": "ubc_lib.results.wilson",
 }

@@ -57,10 +57,12 @@ def check(options: argparse.Namespace) -> None:
     from ubc_lib.book.check import check_cohort  # noqa: PLC0415
     from ubc_lib.book.words import say  # noqa: PLC0415
     from ubc_lib.study import Study  # noqa: PLC0415
+    from ubc_lib.training.cost import LITTLE, outlook, read_rates  # noqa: PLC0415
 
     asked = Study.load(options.study, options.settings, options.cohort_root)
     checked = check_cohort(asked)
     print(say("check.txt.j2", study=asked, checked=checked))
+    print(say("cost.txt.j2", models=outlook(asked, read_rates()), little=LITTLE))
     if checked.problems:
         raise InputError(
             "Nothing is trained on this cohort as it is. Mend what is named above, or take it out."
@@ -68,17 +70,17 @@ def check(options: argparse.Namespace) -> None:
 
 
 def book(options: argparse.Namespace) -> None:
-    """Build the book of one study, or of all committed results, and say what is in it."""
+    """Build the book of some studies, or of all committed results, and say what is in it."""
     from ubc_lib.book.build import build, study_folders  # noqa: PLC0415
     from ubc_lib.book.words import say  # noqa: PLC0415
     from ubc_lib.results.summary import read_summary  # noqa: PLC0415
 
-    page = build(options.study, printable=options.pdf)
-    summaries = [read_summary(folder) for folder in study_folders(options.study)]
+    page = build(options.studies, printable=options.pdf)
+    summaries = [read_summary(folder) for folder in study_folders(options.studies)]
     for summary in summaries:
         print(say("terminal.txt.j2", summary=summary))
     print(f"The book is at {page}")
-    if options.study and not all(summary["synthetic"] for summary in summaries):
+    if options.studies and not all(summary["synthetic"] for summary in summaries):
         print("It shows pictures of patients, named as in the cohort: do not pass it on.")
 
 
@@ -93,11 +95,16 @@ def notebook(options: argparse.Namespace) -> None:
 
 def publish(options: argparse.Namespace) -> None:
     """Copy a study's results, without pictures of real patients, to where they are committed."""
-    from ubc_lib.book.publish import publish, update_readme  # noqa: PLC0415
+    from ubc_lib.book.publish import publish, published_folder, update_readme  # noqa: PLC0415
     from ubc_lib.study import Study  # noqa: PLC0415
 
-    print(publish(Study.load(options.study, options.settings)))
-    update_readme()
+    asked = Study.load(options.study, options.settings)
+    folder = publish(asked, published_folder(asked))
+    print(folder)
+    if folder == asked.results_folder:
+        update_readme()
+    else:
+        print("This study is yours, not the repository's: nothing of the repository was changed.")
 
 
 def predict(options: argparse.Namespace) -> None:
@@ -124,18 +131,27 @@ def restore(options: argparse.Namespace) -> None:
 
 
 def cost(options: argparse.Namespace) -> None:
-    """Print the hours that a study should take, and how wrong that may be."""
+    """Print what a study should take, and how wrong that may be."""
+    from ubc_lib.book.words import say  # noqa: PLC0415
     from ubc_lib.study import Study  # noqa: PLC0415
-    from ubc_lib.training.cost import read_errors, read_rates, study_hours  # noqa: PLC0415
+    from ubc_lib.training.cost import (  # noqa: PLC0415
+        LITTLE,
+        in_words,
+        outlook,
+        read_errors,
+        read_rates,
+        study_hours,
+    )
 
     if min(options.machines) < 1:
         raise InputError("--machines must be 1 or more.")
     asked = Study.load(options.study, options.settings)
+    print(say("cost.txt.j2", models=outlook(asked, read_rates()), little=LITTLE))
     for key, value in study_hours(asked, read_rates(), tuple(options.machines)).items():
-        print(f"{key:<12} {value if key == 'jobs' else format(value, '.1f')}")
+        print(f"{key:<12} {value if key == 'jobs' else in_words(value)}")
     ratios = read_errors()["sum"]
     print(
-        "Hours, if every epoch is trained, with one CPU core for each job; no GPU has been "
+        "If every epoch is trained, with one CPU core for each job; no GPU has been "
         f"measured. Runs that the rates were not fitted to took {ratios.min():.2f} to "
         f"{ratios.max():.2f} times as long as predicted."
     )
@@ -162,7 +178,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--cores", default="all")
     run.add_argument("--gpus", type=int, default=1, help="trainings at once on a GPU")
     pages = command(book, of_a_study=False)
-    pages.add_argument("study", nargs="?", help="of data/runs; all committed results by default")
+    pages.add_argument("studies", nargs="*", help="of data/runs; all committed results by default")
     pages.add_argument("--pdf", action="store_true", help="offer all pages as one PDF as well")
     one = command(notebook, of_a_study=False)
     one.add_argument("source", type=Path)

@@ -15,9 +15,11 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 from tests.book_samples import book_pages, book_project, built_book, write_study
 from ubc_lib.__main__ import main
 from ubc_lib.book.build import build, install_scripts, study_folders
+from ubc_lib.book.settings import settings_page
 from ubc_lib.book.stage import stage
 from ubc_lib.book.verdict import WITHHELD, explorable
-from ubc_lib.study import ROOT
+from ubc_lib.study import ROOT, Study
+from ubc_lib.study.protocol import Model
 from ubc_lib.system.errors import InputError
 
 # What prose may type: the paper's results, its settings, and the constants of its protocol.
@@ -118,6 +120,45 @@ def test_explorers_stand_together_and_those_with_pictures_come_first(book, tmp_p
     assert files == ["studies/phantoms/05_explorer", "studies/real/05_explorer", "volume"]
 
 
+OF_THE_PAPER = re.compile("glioma|brats|paper|tumour|HGG|LGG", re.IGNORECASE)
+
+
+def test_a_book_of_other_patients_opens_with_their_answer_and_says_nothing_of_the_papers(
+    book, tmp_path
+):
+    folders = [write_study(tmp_path / name, cohort_kind="hospital") for name in ("mine", "other")]
+    path = folders[0] / "notebooks" / "04_results.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.append(new_markdown_cell("A scanner.", metadata={"tags": ["of-the-paper"]}))
+    said = "The paper's Figure 6: lines are means. Diamonds are the paper's values. Dots are seeds."
+    notebook.cells[3].metadata["mystnb"]["figure"]["caption"] = said
+    nbformat.write(notebook, path)
+    contents = stage(folders, book)
+    assert contents["root"] == "studies/mine/index"
+    assert [part["caption"] for part in contents["parts"]] == [
+        "Results: mine",
+        "Results: other",
+        "Explore it",
+    ]
+    cells = page(book, "mine/04_results").cells
+    assert "A scanner." not in [cell.source for cell in cells]
+    figure = cells[2].metadata["mystnb"]["figure"]
+    assert figure["caption"] == "Lines are means. Dots are seeds."
+    answer = (book / "studies" / "mine" / "index.md").read_text()
+    assert "UBC-ResNet34 against ResNet34: cannot tell" in answer
+    told = re.sub("HGG is the positive class, LGG the other", "", answer)
+    assert not OF_THE_PAPER.findall(told)
+
+
+def test_the_papers_patients_come_first_and_lead_the_book(book, tmp_path):
+    other = write_study(tmp_path / "a_hospital", cohort_kind="hospital")
+    contents = stage([other, write_study(tmp_path / "phantoms")], book)
+    assert contents["root"] == "index"
+    assert contents["parts"][1]["caption"] == "Results: phantoms"
+    verdict = (book / "studies" / "verdict.md").read_text()
+    assert "a_hospital" not in verdict
+
+
 def test_code_that_only_prepares_is_one_closed_box(book, tmp_path):
     stage([write_study(tmp_path / "mine")], book)
     box = page(book, "mine/01_cohort").cells[1]
@@ -202,7 +243,7 @@ def test_with_nothing_to_show_the_user_is_told_to_run_a_study(data):
 def test_a_named_study_is_this_machines_and_no_name_means_all_committed_results(data):
     here = write_study(data / "runs" / "here")
     committed = [write_study(data / "results" / name) for name in ("a", "b")]
-    assert study_folders("here") == [here]
+    assert study_folders(["here"]) == [here]
     assert study_folders() == committed
 
 
@@ -232,7 +273,9 @@ def test_every_prose_page_is_in_the_contents():
     listed = {contents["root"]} | {
         chapter["file"] for part in contents["parts"] for chapter in part["chapters"]
     }
-    assert listed - {"studies/models"} == {path.stem for path in (ROOT / "book").glob("*.md")}
+    assert listed - {"studies/models", "studies/settings"} == {
+        path.stem for path in (ROOT / "book").glob("*.md")
+    }
 
 
 def test_script_packages_have_exact_versions_and_integrity_and_name_no_registry():
@@ -325,3 +368,20 @@ class Links(HTMLParser):
         for name in ("href", "src"):
             if attributes.get(name):
                 self.targets.add(attributes[name])
+
+
+def test_every_setting_has_its_line_with_what_it_means():
+    text = settings_page()
+    for name, field in (Study.model_fields | Model.model_fields).items():
+        (line,) = re.findall(rf"^\| `{name}` \|.*$", text, flags=re.MULTILINE)
+        assert field.description, name
+        assert " ".join(field.description.split()) in line
+    assert "| `image_size` | whole number, ≥ 32, ≤ 1024, multiple of 32 | 224 |" in text
+    assert "| `images_per_class` | list of whole numbers, &gt; 0 | must be set |" in text
+
+
+def test_several_studies_make_one_book(data):
+    folders = [write_study(data / "runs" / name) for name in ("one", "two")]
+    assert study_folders(["one", "two"]) == folders
+    with pytest.raises(InputError, match="'three' has no results"):
+        study_folders(["one", "three"])

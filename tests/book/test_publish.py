@@ -12,6 +12,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from tests.book_samples import summary_of
 from tests.conftest import tiny_study
 from tests.records import complete, record_all
+from ubc_lib.__main__ import main
 from ubc_lib.book.publish import (
     BEGIN,
     END,
@@ -19,11 +20,12 @@ from ubc_lib.book.publish import (
     WITHHELD,
     forget_unshown_widgets,
     publish,
+    published_folder,
     readme_section,
     update_readme,
 )
 from ubc_lib.figures.style import use_book_style
-from ubc_lib.study import ROOT
+from ubc_lib.study import ROOT, Study
 from ubc_lib.system.errors import InputError
 
 
@@ -80,6 +82,26 @@ def test_nothing_published_names_a_path_of_the_machine(published):
     texts += [path.read_text() for path in folder.rglob("*.*") if path.suffix != ".zip"]
     here = ("/home/me", str(folder.parents[2]), str(ROOT))
     assert not any(path in text for text in texts for path in here)
+
+
+def test_a_study_of_ones_own_changes_nothing_of_the_repository(monkeypatch, data, capsys):
+    study = tiny_study()
+    record_all(study)
+    complete(study)
+    monkeypatch.setattr(Study, "load", lambda *_: study)
+    before = (ROOT / "README.md").read_text()
+    main(["publish", "tiny"])
+    assert (study.run_folder / "published" / "records.zip").is_file()
+    assert not study.results_folder.exists()
+    assert (ROOT / "README.md").read_text() == before
+    assert "yours, not the repository's" in capsys.readouterr().out
+
+
+def test_a_study_that_git_knows_is_published_into_the_repository():
+    quick = Study.load("quick")
+    assert published_folder(quick) == quick.results_folder
+    changed = Study.load("quick", "epochs=3")
+    assert published_folder(changed) == changed.run_folder / "published"
 
 
 def test_a_study_with_some_of_its_pages_is_not_published():

@@ -23,7 +23,7 @@ def test_table_3_shows_ours_and_the_papers_values():
     shown = show_table_3(STUDY, compared(STUDY)).data
     for text in (
         "UBC-ResNet34",
-        "always HGG, all marked",
+        "one answer for all, all marked",
         "24.4 M",
         "0.75 [0.41,\u00a00.93]",
         "0.81 ± 0.04",

@@ -6,7 +6,7 @@ from tests.book_samples import summary_of
 from tests.conftest import tiny_study
 from ubc_lib.book.verdict import status_box, study_page, substitutions
 from ubc_lib.book.words import say
-from ubc_lib.statistics.judge import judge_headline
+from ubc_lib.statistics.judge import Evidence, judge_headline
 
 BASELINE, BOOSTED = "resnet34", "ubc_resnet34"
 
@@ -81,14 +81,17 @@ def test_a_phantom_result_is_said_to_say_nothing_about_patients():
 def test_a_cohort_of_a_new_kind_has_its_pages():
     summary = summary_of(cohort_kind="hospital", cohort="8 patients of the hospital")
     assert "on 8 patients of the hospital" in answer(summary)
-    assert "8 patients of the hospital" in study_page(summary, [])
+    assert "8 patients of the hospital" in study_page(Evidence(summary, {}), [])
 
 
 def test_names_of_cohorts_and_records_are_text_on_every_page():
     hostile = "<b>[x](y)</b> {{ 7 * 7 }}"
     summary = summary_of(cohort=hostile, title=hostile, device=hostile)
     summary["labels"]["resnet34"] = hostile
-    texts = [*substitutions([summary], has_pdf=False).values(), study_page(summary, [])]
+    texts = [
+        *substitutions([summary], has_pdf=False).values(),
+        study_page(Evidence(summary, {}), []),
+    ]
     texts.append(say("readme.md.j2", summaries=[summary]))
     for text in texts:
         assert "<b>" not in text

@@ -93,6 +93,21 @@ def test_five_slices_that_answer_as_one_are_worth_one():
     assert design_effect(alternating(right)) == pytest.approx(5 * 10 / 9)
 
 
+@given(ANSWERS)
+@settings(max_examples=40, deadline=None)
+def test_slices_are_never_worth_more_than_they_are(answers):
+    table = alternating(answers)
+    effect = design_effect(table)
+    assert np.isnan(effect) or effect >= 1
+    (row,) = accuracy_intervals(table, replicates=10).itertuples()
+    assert np.isnan(effect) or row.effective_slices <= row.slices
+
+
+def test_one_slice_of_each_patient_is_worth_one_slice():
+    answers = np.random.default_rng(0).choice([0.4, 0.6], size=(40, 1))  # means over epochs
+    assert design_effect(alternating(answers)) == 1
+
+
 def test_independent_slices_are_worth_themselves():
     table = random_predictions(sizes=(2,), seeds=range(40), patients=40, models=("resnet34",))
     assert design_effect(table) == pytest.approx(1, abs=0.05)

@@ -12,6 +12,8 @@ from ubc_lib.study import Study
 from ubc_lib.training.cost import (
     ERRORS,
     WORK,
+    distance,
+    in_words,
     job_minutes,
     job_seconds,
     predict_seconds,
@@ -19,6 +21,7 @@ from ubc_lib.training.cost import (
     study_hours,
     work,
 )
+from ubc_lib.training.loop import learning_rates
 
 
 def some_runs(rates=(0.1, 2.0, 0.5)) -> pd.DataFrame:
@@ -62,7 +65,7 @@ def test_the_hours_of_any_study_are_told_with_the_error(capsys):
     said = capsys.readouterr().out
     study = Study.load("paper", settings)
     for key, value in study_hours(study, read_rates(), (1, 6)).items():
-        shown = value if key == "jobs" else f"{value:.1f}"
+        shown = value if key == "jobs" else in_words(value)
         assert re.search(rf"^{key} +{shown}$", said, re.MULTILINE)
     errors = pd.read_csv(ERRORS)["sum"]
     assert f"{errors.min():.2f} to {errors.max():.2f} times" in said
@@ -77,6 +80,23 @@ def test_a_study_that_is_not_there_is_named():
 def test_less_than_one_machine_is_refused():
     with pytest.raises(SystemExit, match="--machines must be 1 or more"):
         main(["cost", "paper", "--machines", "0"])
+
+
+def test_steps_and_rates_of_a_run_are_those_of_its_training():
+    study = tiny_study(epochs=7, batch_size=4, decay=0.5, decay_every=2, images_per_class=(4,))
+    for by in ("epochs", "steps"):
+        asked = study.model_copy(update={"decay_by": by})
+        rates = [rate for epoch in range(1, 8) for rate in learning_rates(asked, epoch, 2)]
+        steps, moved = distance(asked, "resnet34", 4)
+        assert (steps, moved) == (14, pytest.approx(sum(rates)))
+
+
+def test_a_training_too_short_to_learn_is_warned_of(capsys):
+    for settings, warned in (("", True), ("learning_rate=3e-4 batch_size=16", False)):
+        main(["cost", "bus_bra", settings])
+        said = capsys.readouterr().out
+        assert ("WARNING: its learning rates add up to" in said) is warned
+        assert "0.0 hours" not in said
 
 
 def test_a_network_that_was_never_measured_counts_as_the_slowest():

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
@@ -19,16 +20,17 @@ from ubc_lib.system.files import atomic_path
 DATA = ("data/calibration", "data/cost", "data/rules")  # what pages show besides results
 
 
-def build(study: str | None = None, root: Path = ROOT, printable: bool = False) -> Path:
+def build(studies: Iterable[str] = (), root: Path = ROOT, printable: bool = False) -> Path:
     """Build the book strictly and return its first page, `_build/html/index.html`.
 
+    studies: of `data/runs`; without any, all committed results are shown.
     The book appears whole or not at all: it is built beside the one that stands, then moved.
     printable: whether the first page offers all pages as one PDF.
     Raises InputError when there are no results, when a page is refused, or when a PDF cannot be
     printed here.
     """
     root = _writable(root)
-    contents = stage(study_folders(study), root / "book")
+    contents = stage(study_folders(studies), root / "book")
     install_scripts(root / "book")
     target = root / "_build" / "html"
     target.parent.mkdir(exist_ok=True)
@@ -70,20 +72,22 @@ def _pages(builder: str, root: Path, workshop: Path) -> Path:
     return workshop / "_build" / builder
 
 
-def study_folders(study: str | None = None) -> list[Path]:
-    """Folders of the results to show: of one run here, or of every committed result by name.
+def study_folders(studies: Iterable[str] = ()) -> list[Path]:
+    """Folders of the results to show: of runs here, or of every committed result by name.
 
-    Raises InputError when there is nothing to show.
+    Raises InputError when there is nothing to show, or not of one that was asked for.
     """
-    if study:
-        folders = [data_folder() / "runs" / study]
-    else:
-        folders = sorted((data_folder() / "results").glob("*/"))
-    folders = [folder for folder in folders if (folder / "summary.json").is_file()]
-    if not folders:
-        what, target = (f"study {study!r} has", f" STUDY={study}") if study else ("there are", "")
-        raise InputError(f"The book has nothing to show: {what} no results. Run make study{target}")
-    return folders
+    folders = [data_folder() / "runs" / study for study in studies]
+    for folder in folders:
+        if not (folder / "summary.json").is_file():
+            raise InputError(
+                f"The book has nothing to show: study {folder.name!r} has no results. Run make "
+                f"study STUDY={folder.name}"
+            )
+    committed = sorted(path.parent for path in (data_folder() / "results").glob("*/summary.json"))
+    if not folders and not committed:
+        raise InputError("The book has nothing to show: there are no results. Run make study")
+    return folders or committed
 
 
 def install_scripts(book: Path) -> None:

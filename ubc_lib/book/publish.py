@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import nbformat
@@ -24,16 +25,27 @@ BEGIN = "<!-- results: written by python -m ubc_lib publish -->"
 END = "<!-- end of results -->"
 
 
-def publish(study: Study) -> Path:
+def published_folder(study: Study) -> Path:
+    """Where the results of a study go: those of this repository into it, all others beside runs.
+
+    A study is the repository's once git knows its file in `studies/`.
+    """
+    command = ["git", "ls-files", "--error-unmatch", f"studies/{study.name}.yaml"]
+    known = subprocess.run(command, cwd=ROOT, check=False, capture_output=True)
+    return study.run_folder / "published" if known.returncode else study.results_folder
+
+
+def publish(study: Study, target: Path | None = None) -> Path:
     """Write the records, settings, summary, tables and executed notebooks; returns the folder.
 
-    For real patients the outputs of cells tagged `patient-images` are left out. Of a study that has
-    no executed notebooks yet, or that is part of another, only records and settings are written.
-    Raises InputError where there are notebooks, and not all that belongs to them.
+    target: the folder, `results_folder` without it. For real patients the outputs of cells tagged
+    `patient-images` are left out. Of a study that has no executed notebooks yet, or that is part
+    of another, only records and settings are written. Raises InputError where there are notebooks,
+    and not all that belongs to them.
     """
-    source, target = study.run_folder, study.results_folder
+    source, target = study.run_folder, target or study.results_folder
     loaded = load_runs(study)
-    _publish_runs(study, loaded.runs)
+    _publish_runs(study, target, loaded.runs)
     notebooks = sorted((source / "notebooks").glob("0[1-6]*.ipynb"))
     if study.part_of or not notebooks:
         return target
@@ -54,8 +66,7 @@ def publish(study: Study) -> Path:
     return target
 
 
-def _publish_runs(study: Study, runs: pd.DataFrame) -> None:
-    target = study.results_folder
+def _publish_runs(study: Study, target: Path, runs: pd.DataFrame) -> None:
     publish_records(study, target / PUBLISHED_RECORDS)
     write_table(target / "runs.csv", runs)
     with atomic_path(target / "study.yaml") as temporary:

@@ -15,6 +15,7 @@ import yaml
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
+from ubc_lib.book.settings import settings_page
 from ubc_lib.book.verdict import FIGURE, WITHHELD, status_box, study_page, verdict_page
 from ubc_lib.book.words import say
 from ubc_lib.results.summary import read_summary
@@ -25,6 +26,7 @@ from ubc_lib.system.errors import InputError
 SHARED_PAGE = "02_models"
 PAGES = ("01_cohort", "03_train-*-seed*[0-9]", "04_results", "05_explorer", "06_statistics")
 EXPLORER = "05_explorer"
+OF_PAPER = "of-the-paper"  # a tag
 LEFT_OUT = (
     "*Pictures of real patients are not published. The sections that show them are left out here; "
     "rerun the study on your copy of the data to see them.*"
@@ -34,11 +36,13 @@ LEFT_OUT = (
 def stage(folders: list[Path], book: Path = ROOT / "book") -> dict:
     """Copy what the book shows of each study into `book/studies/` and return the contents (a toc).
 
-    Whatever was staged before goes. The first study is the headline: landing and prose pages
-    quote its numbers, and its page on the models, the same for all studies, is the book's. The
-    explorers of all studies stand together, those of phantoms first, which show pictures.
-    Raises InputError naming the page or figure that a study lacks.
+    Whatever was staged before goes. The first study of the paper's patients is the headline:
+    landing and prose pages quote its numbers, and its page on the models, the same for all
+    studies, is the book's. The explorers of all studies stand together, those of phantoms first,
+    which show pictures. Without such a study the book is of the studies' own pages alone, and opens
+    with what came out. Raises InputError naming the page or figure that a study lacks.
     """
+    folders = sorted(folders, key=lambda folder: not read_summary(folder)["of_paper"])
     staged = book / "studies"
     shutil.rmtree(staged, ignore_errors=True)
     summaries, parts = [], []
@@ -52,22 +56,46 @@ def stage(folders: list[Path], book: Path = ROOT / "book") -> dict:
             if page != EXPLORER
         ]
         parts.append({"caption": f"Results: {summary['study']}", "chapters": chapters})
+    (staged / "summaries.json").write_text(json.dumps(summaries), encoding="utf-8")
+    if not summaries[0]["of_paper"]:
+        return _own_contents(parts, summaries)
     models = _read(_found(folders[0], SHARED_PAGE)[0])
     _offer_tables(models, folders[0], f"{summaries[0]['study']}/")
     _open_with(models, _title(models))
     nbformat.write(models, staged / "models.ipynb")
-    (staged / "summaries.json").write_text(json.dumps(summaries), encoding="utf-8")
     text = verdict_page([Evidence.of(folder) for folder in folders])
     (staged / "verdict.md").write_text(text, encoding="utf-8")
     links = launch_links(*repository(ROOT / "_config.yml"))
     (staged / "launch.md").write_text(links, encoding="utf-8")
     reference = say("api.md.j2", rooms=_rooms(ROOT / "ubc_lib"))
     (staged / "api.md").write_text(reference, encoding="utf-8")
+    (staged / "settings.md").write_text(settings_page(), encoding="utf-8")
     contents = yaml.safe_load((book / "_toc.yml").read_text(encoding="utf-8"))
     explore = next(part for part in contents["parts"] if part["caption"] == "Explore it")
     explore["chapters"] = [*_explorers(summaries), *explore["chapters"]]
     contents["parts"][1:1] = parts
     return contents
+
+
+def _own_contents(parts: list[dict], summaries: list[dict]) -> dict:
+    """The contents of a book that has nothing to do with the paper's patients."""
+    first, *others = parts[0]["chapters"]
+    parts = [{**parts[0], "chapters": others}, *parts[1:]]
+    explore = {"caption": "Explore it", "chapters": _explorers(summaries)}
+    return {"format": "jb-book", "root": first["file"], "parts": [*parts, explore]}
+
+
+def _leave_out_paper(notebook: NotebookNode) -> None:
+    """Take out what concerns the paper's patients alone: cells tagged so, and words of captions."""
+    notebook.cells = [cell for cell in notebook.cells if OF_PAPER not in _tags(cell)]
+    for figure in filter(None, map(_figure, notebook.cells)):
+        said = re.sub(r"^The paper's Figure \d+: ", "", figure["caption"])
+        told = [one for one in re.split(r"(?<=\.) ", said) if "the paper" not in one]
+        figure["caption"] = " ".join(told)[:1].upper() + " ".join(told)[1:]
+
+
+def _tags(cell: NotebookNode) -> list[str]:
+    return cell.metadata.get("tags", [])
 
 
 def repository(config: Path) -> tuple[str, str]:
@@ -113,12 +141,15 @@ def _explorers(summaries: list[dict]) -> list[dict]:
 def _stage_study(folder: Path, summary: dict, target: Path) -> dict[str, str]:
     """Write the pages of a study and return their titles in the menu, by file name."""
     study, box = summary["study"], status_box(summary)
+    evidence = Evidence.of(folder)
     paths = [path for pattern in PAGES for path in _found(folder, pattern)]
     notebooks = {path.stem: _read(path) for path in paths}
     uses = Counter(label for notebook in notebooks.values() for label in _labels(notebook))
     titles = {"index": "What came out"}
     target.mkdir(parents=True)
     for stem, notebook in notebooks.items():
+        if not summary["of_paper"]:
+            _leave_out_paper(notebook)
         unique = {label: f"{label}-{study}" for label, pages in uses.items() if pages == 1}
         shared = {label: f"{label}-{stem}-{study}" for label, pages in uses.items() if pages > 1}
         _relabel(notebook, unique | shared)
@@ -133,7 +164,7 @@ def _stage_study(folder: Path, summary: dict, target: Path) -> dict[str, str]:
         raise InputError(f"{folder} holds no {FIGURE}. Run make study STUDY={folder.name}")
     for path in (folder / FIGURE, *tables):
         shutil.copyfile(path, target / path.name)
-    page = study_page(summary, [table.name for table in tables])
+    page = study_page(evidence, [table.name for table in tables])
     (target / "index.md").write_text(page, encoding="utf-8")
     return titles
 

@@ -12,6 +12,10 @@ from ubc_lib.results import paper
 from ubc_lib.results.paper import DUMMY
 from ubc_lib.study import Study
 
+# Of all settings, those that a study's training page shows whatever they are.
+ASKED_FOR = ("images_per_class", "patients_per_class", "slices_per_patient", "split", "image_size")
+ASKED_FOR += ("view", "normalisation", "epochs", "batch_size", "learning_rate", "decay")
+ASKED_FOR += ("decay_every", "decay_by", "evaluate_every", "stop_at_plateau")
 NOTHING_COMPARED = "Nothing to compare: no size has runs of both models."
 
 
@@ -50,12 +54,22 @@ def show(table: pd.DataFrame, label: str, study: Study | None = None, decimals: 
     )
 
 
+def show_protocol(study: Study, model: str) -> HTML:
+    """How a model is trained: the settings that every reader asks for, and those of its own."""
+    own, largest = study.of(model), max(study.images_per_class)
+    told = {name: getattr(own, name) for name in [*ASKED_FOR, *study.models[model].own]}
+    told["steps at the largest size"] = own.epochs * -(-2 * largest // own.batch_size)
+    values = [", ".join(map(str, v)) if isinstance(v, tuple) else str(v) for v in told.values()]
+    table = pd.DataFrame({"setting": list(told), "value": values})
+    return show(table, f"Settings of {study.labels[model]}")
+
+
 def show_table_3(study: Study, table: pd.DataFrame) -> HTML:
     """Table 3 for reading: one line per model, ours and the paper's side by side.
 
     table: see `tables.table_3`. A model without a finished run says so.
     """
-    names = study.labels | {DUMMY: f"always {study.positive_label}, all marked"}
+    names = study.labels | {DUMMY: "one answer for all, all marked"}
     rows = list(table.itertuples())
     lines = pd.DataFrame(
         {
@@ -70,9 +84,11 @@ def show_table_3(study: Study, table: pd.DataFrame) -> HTML:
             "positive labels": [_labels(row.labels, row.mask_pixels) for row in rows],
         }
     )
+    if not study.of_paper:
+        lines = lines.drop(columns=["paper's accuracy", "paper's Dice"])
     without = ~table["model"].eq(DUMMY) & table["seeds"].eq(0)
     lines.loc[without, "accuracy (95 % interval)"] = "no finished run"
-    return show(lines, "Table 3: accuracy and Dice of every model beside the paper's")
+    return show(lines, "Table 3: accuracy and Dice of every model")
 
 
 def show_statistics(

@@ -5,12 +5,14 @@ from markupsafe import Markup
 from ubc_lib.book.words import say
 from ubc_lib.results.summary import ENOUGH_SEEDS
 from ubc_lib.statistics import judge
+from ubc_lib.statistics.benefit import mask_helps
 from ubc_lib.statistics.judge import NOT_REPRODUCED, REPRODUCED, Evidence, judge_headline
 from ubc_lib.study import Study
 from ubc_lib.training.cost import read_rates, study_hours
 
 WHOLE_SLICES = "brats2019"  # the study that would settle it
 FIGURE = "figure_6.svg"  # of each study, which landing pages show
+DIAGNOSIS = ("balanced_accuracy", "auc", "auc_low", "auc_high", "sensitivity", "specificity")
 PDF = "studies/book.pdf"  # of all pages, below the folder of the book
 WITHHELD = (
     "*Pictures of real patients are not published; rerun the study on your copy of the data.*"
@@ -18,7 +20,8 @@ WITHHELD = (
 
 
 def verdict_page(evidence: list[Evidence]) -> str:
-    """Markdown for the studies of a book, the headline study first."""
+    """Markdown for the studies of a book that concern the paper, the headline study first."""
+    evidence = [one for one in evidence if one.summary["of_paper"]]
     real = [one for one in evidence if not one.summary["synthetic"]]
     phantom = [one for one in evidence if one.summary["synthetic"]]
     answers = [group[0] for group in (real, phantom) if group]
@@ -48,14 +51,24 @@ def status_box(summary: dict) -> str:
     return say("status.md.j2", summary=summary)
 
 
-def study_page(summary: dict, tables: list[str]) -> str:
-    """The first page of a study. tables: names of the files that it offers."""
+def study_page(evidence: Evidence, tables: list[str]) -> str:
+    """The first page of a study: the paper's claim, or whether masks help on patients of one's own.
+
+    tables: names of the files that it offers.
+    """
+    summary = evidence.summary
     return say(
-        "study.md.j2",
+        "study.md.j2" if summary["of_paper"] else "own.md.j2",
         summary=summary,
         judged=judge_headline(summary),
+        answers=[(one, mask_helps(summary, one)) for one in summary["comparisons"]],
+        diagnosis={
+            model: evidence.row_at_largest_size("diagnosis", *DIAGNOSIS, model=model)
+            for model in summary["labels"]
+        },
         status=Markup(status_box(summary)),
-        figure=Markup(say("figure_6.md.j2", folder="")),
+        made=Markup(say("made.md.j2", summary=summary)),
+        figure=Markup(say("figure_6.md.j2", folder="", of_paper=summary["of_paper"])),
         explorer=Markup(say("explorer.md.j2", summary=summary, folder="")),
         tables=tables,
     )
@@ -70,7 +83,7 @@ def substitutions(summaries: list[dict], has_pdf: bool) -> dict[str, str]:
         "answer": say("answer.md.j2", summary=headline, judged=judged),
         "answer_ru": say("answer_ru.md.j2", summary=headline, judged=judged),
         "status": status_box(headline),
-        "figure": say("figure_6.md.j2", folder=folder),
+        "figure": say("figure_6.md.j2", folder=folder, of_paper=headline["of_paper"]),
         "results": f"[figures and tables]({folder}04_results.ipynb)",
         "explorer": say("explorer.md.j2", summary=shown, folder=f"studies/{shown['study']}/"),
         "studies": say("overview.md.j2", summaries=summaries),

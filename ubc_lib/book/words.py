@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from ubc_lib.results import paper
 from ubc_lib.statistics import judge
+from ubc_lib.statistics.benefit import SMALL, mask_helps
 from ubc_lib.study import ROOT, Pair, Study
 
 ABSENT = "–"
@@ -114,6 +115,7 @@ def _environment() -> Environment:
     )
     environment.filters |= FILTERS
     environment.globals |= {"paper": paper, "judge": judge}
+    environment.globals |= {"mask_helps": mask_helps, "small": SMALL}
     return environment
 
 
@@ -134,7 +136,7 @@ def tell_comparison(study: Study, table: pd.DataFrame) -> Markdown:
     """How many sizes show a difference, pair by pair. table: see `comparison.compare_models`."""
     pairs = [_sides_of_zero(study, pair, table) for pair in study.pairs]
     tests = int(table["holm_p"].notna().sum())
-    return tell("comparison", pairs=pairs, tests=tests)
+    return tell("comparison", pairs=pairs, tests=tests, of_paper=study.of_paper)
 
 
 def _sides_of_zero(study: Study, pair: Pair, table: pd.DataFrame) -> dict:

@@ -1,6 +1,7 @@
 """Patient table -> each patient's slices with the largest lesion area, through the gate."""
 
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -129,6 +130,7 @@ def patient_slices(rows: pd.DataFrame, study: Study, volumes: list[Volume] | Non
             "lesion_fraction": masks.mean(axis=(1, 2)),
             "pixel_mm2": [np.prod(side) if side else np.nan for side in sides],
             "channel": first["channel"],
+            "image": [Path(rows["image"].iloc[min(v, len(rows) - 1)]).name for _, v, _ in largest],
             "split": first["split"],
         }
     )

@@ -42,8 +42,8 @@ class Slices:
     where masks have no labels of BraTS.
     table: one row per slice, in the same order: patient, label, target (1 for the positive
     label), site, slice_index (0-based, in the volume), lesion_area (in mm² or, where pixel_mm2 is
-    NaN, in pixels), lesion_fraction (of the pixels of `masks`), pixel_mm2, channel, split (train
-    or test where a manifest says so).
+    NaN, in pixels), lesion_fraction (of the pixels of `masks`), pixel_mm2, channel, image (the
+    name of its file), split (train or test where a manifest says so).
     left_out: patients with fewer slices than a study needs whose lesion can be seen.
     fingerprint: SHA-256 of images, masks and most of the table.
     findings: what else a reader should know of the cohort, in sentences.
@@ -178,11 +178,11 @@ def _save(slices: Slices, study: Study, notes: dict[str, str], path: Path) -> No
 
 def _read_table(text: bytes) -> pd.DataFrame:
     """The table of slices as `Slices` has it, of whatever version."""
-    texts = dict.fromkeys(("patient", "label", "site", "channel", "split"), str)
+    texts = dict.fromkeys(("patient", "label", "site", "channel", "image", "split"), str)
     empty = {"keep_default_na": False, "na_values": {"pixel_mm2": [""]}}
     table = pd.read_csv(io.BytesIO(text), dtype=texts, **empty)
     table = table.rename(columns={"lesion_area_mm2": "lesion_area"})
-    younger = {"pixel_mm2": 1.0, "channel": "", "split": ""}
+    younger = {"pixel_mm2": 1.0, "channel": "", "image": "", "split": ""}
     return table.assign(**{name: value for name, value in younger.items() if name not in table})
 
 

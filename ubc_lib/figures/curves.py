@@ -33,8 +33,8 @@ def accuracy_against_images(study: Study, runs: pd.DataFrame, dummy: float) -> F
     """Figure 6: test accuracy against training images per class, every model.
 
     Lines are means over the seeds of `whole_curves` with their Wilson 95 % band, dots all single
-    seeds, diamonds the paper's values at 190 images, the dashed line a dummy that always answers
-    the positive class. runs: see `Runs.runs`.
+    seeds, diamonds the paper's values at 190 images, where they concern these patients, the dashed
+    line a dummy that always gives one answer. runs: see `Runs.runs`.
     """
     figure, axes = plt.subplots(figsize=(WIDTH, 4.2))
     colours, faint = model_colours(study), min(0.15, 0.3 / len(study.models))
@@ -55,12 +55,15 @@ def accuracy_against_images(study: Study, runs: pd.DataFrame, dummy: float) -> F
         axes.scatter(
             single["images_per_class"], single["accuracy"], s=16, color=colour, alpha=0.5, lw=0
         )
-        if model in paper.TABLE_3:
+        if model in paper.printed(study):
             printed = paper.IMAGES_PER_CLASS, paper.TABLE_3[model].accuracy
             axes.scatter(*printed, edgecolor=colour, zorder=5, **DIAMOND)
-    axes.scatter([], [], edgecolor=NEUTRAL, label="paper", **DIAMOND)
-    axes.axhline(dummy, color=NEUTRAL, ls="--", lw=1.2, label="always positive")
-    images_axis(axes, [*runs["images_per_class"].unique(), paper.IMAGES_PER_CLASS])
+    sizes = [*runs["images_per_class"].unique()]
+    if study.of_paper:
+        axes.scatter([], [], edgecolor=NEUTRAL, label="paper", **DIAMOND)
+        sizes.append(paper.IMAGES_PER_CLASS)
+    axes.axhline(dummy, color=NEUTRAL, ls="--", lw=1.2, label="one answer for all")
+    images_axis(axes, sizes)
     axes.set(xlabel="training images per class", ylabel="test accuracy")
     legend_above(axes)
     return figure
@@ -92,7 +95,7 @@ def accuracy_against_dice(study: Study, runs: pd.DataFrame) -> Figure:
             )
             for row in means.itertuples()
         ]
-        if model in paper.TABLE_3:
+        if model in paper.printed(study):
             printed = paper.TABLE_3[model].dice, paper.TABLE_3[model].accuracy
             label = f"paper, {paper.IMAGES_PER_CLASS} images"
             axes.scatter(*printed, edgecolor=colour, label=label, **DIAMOND)

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from sklearn.metrics import roc_curve
 
 from ubc_lib.figures.curves import DIAMOND, images_axis, legend_above
 from ubc_lib.figures.style import NEUTRAL, WIDTH, model_colours
@@ -21,8 +22,9 @@ def model_differences(study: Study, comparison: pd.DataFrame, runs: pd.DataFrame
     """What each pair of the study differs by at each size, with both of its intervals.
 
     Thick bars: bootstrap over patients; thin bars: over seeds, Nadeau and Bengio, which may go on
-    beyond the frame. Small dots are single seeds, the diamond is the paper's difference. Pairs
-    stand beside each other. comparison: see `comparison.compare_models`; runs: see `Runs.runs`.
+    beyond the frame. Small dots are single seeds, the diamond is the paper's difference, where it
+    concerns these patients. Pairs stand beside each other. comparison: see
+    `comparison.compare_models`; runs: see `Runs.runs`.
     """
     figure, axes = plt.subplots(figsize=(WIDTH, 4.2))
     table = comparison.dropna(subset="difference")
@@ -40,13 +42,13 @@ def model_differences(study: Study, comparison: pd.DataFrame, runs: pd.DataFrame
     for label, width in {"95 %, seeds": 1, "95 %, patients": 4}.items():
         axes.plot([], [], color=NEUTRAL, lw=width, label=label)
     axes.scatter([], [], s=16, color=NEUTRAL, alpha=0.5, lw=0, label="single seeds")
-    axes.scatter(
-        paper.IMAGES_PER_CLASS, paper.DIFFERENCE, edgecolor=NEUTRAL, label="paper", **DIAMOND
-    )
+    printed = [(paper.IMAGES_PER_CLASS, paper.DIFFERENCE)] if study.of_paper else []
+    for place in printed:
+        axes.scatter(*place, edgecolor=NEUTRAL, label="paper", **DIAMOND)
     axes.axhline(0, color=NEUTRAL, ls="--", lw=1.2)
-    images_axis(axes, [*table["images_per_class"].unique(), paper.IMAGES_PER_CLASS])
-    shown = np.abs([*table["low"], *table["high"], *single["difference"], paper.DIFFERENCE])
-    reach = 1.1 * np.nanmax(shown.astype(float))
+    images_axis(axes, [*table["images_per_class"].unique(), *(size for size, _ in printed)])
+    shown = [*table["low"], *table["high"], *single["difference"], *(one for _, one in printed)]
+    reach = 1.1 * np.nanmax([*np.abs(np.array(shown, float)), 0.01])
     axes.set(
         xlabel="training images per class",
         ylabel="difference in accuracy",
@@ -103,6 +105,35 @@ def fitted_curves(study: Study, curves: LearningCurves, runs: pd.DataFrame) -> F
         axes.set_title("Too few sizes for a curve.")
     images_axis(axes, list(curves.sizes))
     axes.set(xlabel="training images per class", ylabel="test accuracy")
+    legend_above(axes)
+    return figure
+
+
+def roc(study: Study, predictions: pd.DataFrame) -> Figure:
+    """Sensitivity against false alarms for every threshold, and where the models' own one lies.
+
+    Slices of all seeds together; a dot is the threshold of one half, by which accuracies are
+    counted. predictions: see `Runs.predictions`, of one size.
+    """
+    figure, axes = plt.subplots(figsize=(WIDTH, 4.6))
+    axes.plot([0, 1], [0, 1], color=NEUTRAL, ls="--", lw=1.2)
+    for model, rows in predictions.groupby("model"):
+        if rows["target"].nunique() < 2:
+            continue
+        colour, target = model_colours(study)[model], rows["target"] == 1
+        alarms, found, _ = roc_curve(target, rows["probability"])
+        axes.plot(alarms, found, color=colour, lw=1.5, label=study.labels[model])
+        said = rows["probability"] > 0.5
+        axes.scatter(said[~target].mean(), said[target].mean(), s=60, color=colour, zorder=5)
+    if predictions["target"].nunique() < 2:
+        axes.set_title("No finished run of this size.")
+    axes.set(
+        xlim=(-0.03, 1.03),
+        ylim=(-0.03, 1.03),
+        aspect="equal",
+        xlabel="1 − specificity",
+        ylabel="sensitivity",
+    )
     legend_above(axes)
     return figure
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from ubc_lib.study import Study
+
 DUMMY = "dummy"  # the classifier that guesses, the last row of Table 3
 IMAGES_PER_CLASS = 190  # with which Table 3 was trained
 
@@ -44,3 +46,8 @@ PARAMETERS = {
     "segmentation head": 145,
     "classifier": 1_026,
 }
+
+
+def printed(study: Study) -> dict[str, Printed]:
+    """The rows of Table 3 by model, and of the dummy; none where patients are of another kind."""
+    return TABLE_3 if study.of_paper else {}

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ubc_lib.results.paper import DUMMY
 from ubc_lib.results.runs import Runs
-from ubc_lib.study import Pair, Study
+from ubc_lib.study import PAPER_COHORTS, Pair, Study
 from ubc_lib.system.errors import InputError
 from ubc_lib.system.files import atomic_path
 
@@ -39,6 +39,8 @@ def summarise(
         "title": study.title,
         "cohort_kind": study.cohort,
         "synthetic": study.synthetic,
+        "of_paper": study.of_paper,
+        "classes": _classes(study, loaded.predictions),
         "cohort": _cohort(study, loaded.predictions["patient"].nunique(), patients),
         "view": study.view,
         "whole_slices": study.whole_slices,
@@ -78,6 +80,13 @@ def _cohort(study: Study, tested: int, patients: str) -> str:
     """Who is drawn by a seed, or tested by any where seeds draw from a larger cohort."""
     drawn = 2 * study.patients_per_class
     return f"{tested} {patients} ({drawn} a seed)" if tested > drawn else f"{drawn} {patients}"
+
+
+def _classes(study: Study, predictions: pd.DataFrame) -> dict:
+    """Names of the classes, and the share of the tested slices that are positive."""
+    names = predictions.drop_duplicates("target").set_index("target")["label"]
+    share = _number(predictions["target"].mean())
+    return {"positive": study.positive_label, "negative": names.get(0, ""), "share": share}
 
 
 def _compared(pair: Pair, comparison: pd.DataFrame, largest: int) -> dict:
@@ -123,4 +132,8 @@ def read_summary(folder: Path) -> dict:
             f"{path} is of an earlier version. Delete {folder / 'notebooks' / '04_results.ipynb'} "
             f"and run: make study STUDY={folder.name}"
         )
-    return summary
+    older = {
+        "of_paper": summary["cohort_kind"] in PAPER_COHORTS,
+    }
+    older["classes"] = {"positive": "HGG", "negative": "LGG", "share": 0.5}
+    return older | summary

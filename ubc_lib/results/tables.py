@@ -52,13 +52,14 @@ def lesion_areas(slices: pd.DataFrame) -> tuple[pd.Series, str]:
 
 
 def lesion_statistics(slices: pd.DataFrame) -> pd.DataFrame:
-    """Lesion area of the slices of each class: its unit, mean, deviation and quartiles."""
+    """Lesion area of the slices of each class, its unit, and its share of the image."""
     areas, unit = lesion_areas(slices)
     area = slices.assign(area=areas).groupby("label")["area"]
     columns = {"count": "slices", "std": "sd", "25%": "lower quartile", "50%": "median"}
     described = area.describe().rename(columns=columns | {"75%": "upper quartile"})
     described = described.astype({"slices": int}).reset_index()
-    return described.assign(unit=unit)
+    share = slices.groupby("label")["lesion_fraction"].median().to_numpy()
+    return described.assign(unit=unit, **{"median share of the image": share})
 
 
 def missing_runs(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
@@ -91,9 +92,10 @@ def table_3(
 
     Columns model, parameters, labels, mask_pixels (positive ones seen in training), seeds, n_test,
     accuracy, dice, low, high, and the paper's paper_parameters, paper_mask_pixels,
-    paper_accuracy, paper_half_width, paper_dice. A model without a finished run keeps its row,
-    with 0 seeds and nothing else of ours. The dummy, counted on the test slices, always answers
-    positive and marks every pixel. slices: see `Slices.table`.
+    paper_accuracy, paper_half_width, paper_dice, NaN where they do not concern these patients. A
+    model without a finished run keeps its row, with 0 seeds and nothing else of ours. The dummy,
+    counted on the test slices, always answers with the commoner class (positive if both are alike)
+    and marks every pixel. slices: see `Slices.table`.
     """
     largest = max(study.images_per_class)
     ours = runs[runs["images_per_class"] == largest]
@@ -105,14 +107,32 @@ def table_3(
     table = constant.join(measured).reindex([*study.models, DUMMY])
     table["seeds"] = table["seeds"].fillna(0).astype(int)
     n_test = int(runs["n_test"].min())
-    dummy = {"n_test": n_test, "accuracy": (predictions["target"] == 1).mean()}
+    positive = float(predictions["target"].mean())
+    dummy = {"n_test": n_test, "accuracy": max(positive, 1 - positive)}
     shares = slices.set_index(["patient", "slice_index"])["lesion_fraction"]
     share = shares.reindex(predictions.set_index(shares.index.names).index).mean()
     dummy["dice"] = 2 * share / (1 + share)
     table.loc[DUMMY, list(dummy)] = list(dummy.values())
     table = _with_interval(table.reset_index())
     printed = pd.DataFrame(paper.TABLE_3.values(), index=paper.TABLE_3.keys(), dtype=float)
-    return table.join(printed.add_prefix("paper_"), on="model")
+    return table.join(printed.loc[[*paper.printed(study)]].add_prefix("paper_"), on="model")
+
+
+def answers_by_image(slices: pd.DataFrame, predictions: pd.DataFrame, size: int) -> pd.DataFrame:
+    """What the models said of every slice that any seed tested, at one number of images per class.
+
+    Columns patient, image (file), slice_index, label, seeds, and for each model its mean
+    probability of the positive class and share of right answers. slices: see `Slices.table`;
+    predictions: see `Runs.predictions`.
+    """
+    keys = ["patient", "slice_index"]
+    answered = predictions[predictions["images_per_class"] == size]
+    means = answered.pivot_table(["probability", "correct"], keys, "model")
+    means.columns = [f"{model}_{value}" for value, model in means.columns]
+    told = slices[[*keys, "image", "label"]].merge(
+        answered.groupby(keys)["seed"].nunique().rename("seeds").reset_index(), on=keys
+    )
+    return told.merge(means.reset_index(), on=keys)
 
 
 def training_table(results: Runs, seed: int) -> pd.DataFrame:

@@ -17,7 +17,8 @@ def diagnosis_table(
 
     Columns model, images_per_class, seeds; auc (area under the ROC curve of slices, within each
     seed) with auc_low and auc_high (bootstrap over patients, see `resampling`); sensitivity and
-    specificity (shares of right slices of the positive and the negative class); brier (mean squared
+    specificity (shares of right slices of the positive and the negative class); balanced_accuracy
+    (their mean: one half for one answer to all, however uneven the classes); brier (mean squared
     error of the probability; 0.25 for always 0.5); patient_accuracy (by the mean probability of a
     patient's slices). sensitivity_low etc. are Wilson intervals on the slices, or patients, of one
     test half, taken as independent. `correct` counts as the fraction that it is; a class that is
@@ -40,9 +41,22 @@ def diagnosis_table(
         row |= {"auc": auc, "auc_low": auc_low, "auc_high": auc_high}
         for name, share in shares.items():
             row |= _share(name, share)
+        row["balanced_accuracy"] = (row["sensitivity"] + row["specificity"]) / 2
         row["brier"] = ((cell["probability"] - cell["target"]) ** 2).mean()
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
+    """How the slices of a class are answered in one test half, as means over seeds.
+
+    Columns model, images_per_class, label (the true class), right, wrong. predictions: see
+    `Runs.predictions`; `correct` counts as the fraction that it is.
+    """
+    cells = predictions.groupby(["model", "images_per_class", "label", "seed"])["correct"]
+    counts = cells.agg(right="sum", slices="size")
+    counts["wrong"] = counts.pop("slices") - counts["right"]
+    return counts.groupby(["model", "images_per_class", "label"]).mean().reset_index()
 
 
 def ranked_pairs(

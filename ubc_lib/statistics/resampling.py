@@ -69,13 +69,14 @@ def patient_bootstrap(
 
 
 def design_effect(predictions: pd.DataFrame) -> float:
-    """How many times the variance of an accuracy exceeds that of independent slices.
+    """How many times the variance of an accuracy exceeds that of independent slices; at least 1.
 
     predictions: of one model and size. Each seed's test half counts by itself: its variance
     between patients, linearised, over the binomial p (1 − p) / n; the ratio is of the sums over
     seeds. With equal slices per patient and yes/no answers it is Kish's 1 + (m − 1) ρ for m slices
-    and a correlation ρ within patients; averaging `correct` over epochs lowers it. NaN where all
-    slices are right, or all wrong, or there is one patient.
+    and a correlation ρ within patients. A `correct` that is a mean over epochs varies less than a
+    yes or no, which is no merit of the slices: a ratio below 1 counts as 1. NaN where all slices
+    are right, or all wrong, or there is one patient.
 
     Source: Kish, Survey Sampling (1965), sections 5.4 and 8.2.
     """
@@ -95,7 +96,8 @@ def design_effect(predictions: pd.DataFrame) -> float:
     if (seeds["patients"] < 2).any() or not seeds["binomial"].sum() > 0:
         return float("nan")
     between = seeds["patients"] / (seeds["patients"] - 1) * seeds["squared"] / seeds["slices"] ** 2
-    return float(between.sum() / (seeds["binomial"] / seeds["slices"] ** 2).sum())
+    ratio = between.sum() / (seeds["binomial"] / seeds["slices"] ** 2).sum()
+    return max(1.0, float(ratio))
 
 
 def accuracy_intervals(

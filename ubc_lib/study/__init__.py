@@ -23,6 +23,8 @@ from ubc_lib.system.settings import derived_name, explain, parse_settings, read_
 ROOT = Path(__file__).resolve().parents[2]
 STUDIES = ROOT / "studies"
 SYNTHETIC = "phantom"  # the cohort that is made, not read
+# Patients whom the paper is about, or made in their likeness.
+PAPER_COHORTS = (SYNTHETIC, "brats", "brats2020_slices")
 # The networks of the paper, as it prints their names.
 PAPER_LABELS = {"resnet34": "ResNet34", "ubc_resnet34": "UBC-ResNet34"}
 
@@ -47,7 +49,9 @@ class Study(Protocol, Cohort):
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=120)]
+    """That of its file."""
     title: str
+    """What readers see of it."""
     part_of: str | None = None
     """The study whose statistics show this one's runs, beside its own."""
 
@@ -71,15 +75,18 @@ class Study(Protocol, Cohort):
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
     """Trained on every size."""
     more_seeds: tuple[Seed, ...] = ()
+    """Trained on the sizes of more_seeds_at alone."""
     more_seeds_at: tuple[PositiveInt, ...] = ()
-    """The sizes that more_seeds are trained on."""
+    """Those sizes."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """A GPU where there is one, or what is named."""
     layers: Literal["auto", "torch"] = "auto"
     """Whether some are written by hand for speed, or all are torch's."""
     keep_weights: Literal["first", "all"] = "first"
     """Of the largest runs, those of the first seed or of all."""
     threads: PositiveInt = 1
+    """Of a training on a CPU."""
 
     @model_validator(mode="before")
     @classmethod
@@ -250,6 +257,11 @@ class Study(Protocol, Cohort):
     def whole_slices(self) -> bool:
         """Whether the models are shown whole slices, as in the paper, not boxes around lesions."""
         return self.view == "whole" and self.volumes == "whole"
+
+    @property
+    def of_paper(self) -> bool:
+        """Whether its patients are of the paper's kind, so that the paper's values concern it."""
+        return self.cohort in PAPER_COHORTS
 
     @property
     def synthetic(self) -> bool:

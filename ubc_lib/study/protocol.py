@@ -54,13 +54,17 @@ class Protocol(BaseModel):
     encoder_weights: Path | None = None
     """A file of safetensors that the encoder begins with."""
     epochs: PositiveInt = 200
+    """At most."""
     batch_size: Annotated[int, Field(ge=2)] = 50
+    """Images of a step; a last batch of one joins the one before."""
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-5
     """Adam's, at first."""
     decay: Annotated[float, Field(gt=0, le=1)] = 0.9
-    """What the rate is multiplied by, every so often:"""
+    """What the rate is multiplied by, every so often."""
     decay_every: PositiveInt = 5
+    """How often."""
     decay_by: Literal["epochs", "steps"] = "epochs"
+    """What of."""
 
     evaluate_every: PositiveInt = 5
     """Epochs between two tests; the last epoch is tested, too."""
@@ -72,6 +76,7 @@ class Protocol(BaseModel):
     """End a run once its plateau, and the five evaluations from there on, are known."""
 
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of layers' arithmetic: bf16 where the device has units for it, or what is named."""
 
     def contradiction(self, fewest: int, most: int, half: int | None) -> str | None:
         """What of these settings cannot be together, or not with so many images per class.
@@ -92,15 +97,14 @@ class Protocol(BaseModel):
 
 
 class Model(Protocol):
-    """An entry of `models`: a network, with what of the protocol is its own (the fields set).
-
-    network: a name of `ubc_lib.models.NETWORKS`, the entry's own where none is given. label: what
-    readers see. against: the model that it is compared with, where that is not the baseline.
-    """
+    """An entry of `models`: a network, with what of the protocol is its own (the fields set)."""
 
     network: Name
+    """A name of `ubc_lib.models.NETWORKS`; without it the entry's own."""
     label: Annotated[str, Field(min_length=1, max_length=40)]
+    """What readers see of it; without it the entry's name."""
     against: str | None = None
+    """The model that it is compared with, where that is not the baseline."""
 
     @property
     def own(self) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from ubc_lib.study import ROOT, Study
 RATES = ROOT / "data" / "cost" / "rates.csv"
 ERRORS = RATES.with_name("errors.csv")
 MACHINES = (1, 4, 16, 64)
+# Of the sums of learning rates that were tried, those below this left networks near chance.
+LITTLE = 0.005
 WORK = ["steps", "trained_megapixels", "tested_megapixels"]
 STARTUP_MINUTES = 5  # of a job: environment, notebook and slices, also from a slow shared folder
 
@@ -45,6 +47,39 @@ def predict_seconds(rates: pd.DataFrame, runs: pd.DataFrame) -> pd.Series:
     known = rates.set_index("model")[WORK]
     per_unit = known.reindex(runs["model"]).fillna(known.max()).to_numpy()
     return (runs[WORK] * per_unit).sum(axis=1)
+
+
+def distance(study: Study, model: str, images_per_class: int) -> tuple[int, float]:
+    """Optimiser steps of a run to its last epoch, and the sum of their learning rates.
+
+    Adam moves no weight by much more than that sum, whatever the gradients.
+    """
+    own = study.of(model)
+    steps = -(-2 * images_per_class // own.batch_size)
+    done = np.arange(own.epochs * steps) // (steps if own.decay_by == "epochs" else 1)
+    return len(done), float((own.learning_rate * own.decay ** (done // own.decay_every)).sum())
+
+
+def outlook(study: Study, rates: pd.DataFrame) -> list[dict]:
+    """What a run of each model will take: label, size (the largest), steps, distance, time.
+
+    time: of all sizes of one seed, on one CPU thread, in words.
+    """
+    told = []
+    for model, label in study.labels.items():
+        size = max(study.images_per_class)
+        steps, moved = distance(study, model, size)
+        hours = job_seconds(study, model, study.images_per_class, rates) / 3600
+        told.append({"label": label, "size": size, "steps": steps, "distance": moved})
+        told[-1]["time"] = in_words(hours)
+    return told
+
+
+def in_words(hours: float) -> str:
+    """'3.2 hours' or, of less than one, '12 minutes'."""
+    if hours >= 1:
+        return f"{hours:.1f} hours"
+    return f"{round(60 * hours)} minutes" if hours > 1 / 60 else "a minute"
 
 
 def job_seconds(study: Study, model: str, sizes: tuple[int, ...], rates: pd.DataFrame) -> float:
