@@ -3,10 +3,11 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from tests.conftest import tiny_study
 from tests.prediction_samples import random_predictions, runs_of
-from ubc_lib.figures.statistics import fitted_curves, model_differences, reliability_diagram
+from ubc_lib.figures.statistics import fitted_curves, model_differences, reliability_diagram, roc
 from ubc_lib.figures.style import PAPER_COLOURS
 from ubc_lib.statistics.comparison import compare_models
 from ubc_lib.statistics.diagnosis import reliability
@@ -91,6 +92,30 @@ def test_reliability_has_a_line_for_each_model_beside_the_diagonal():
     (axes,) = reliability_diagram(STUDY, table).axes
     colours = [line.get_color() for line in axes.lines if len(line.get_xdata())]
     assert colours[1:] == list(PAPER_COLOURS.values())
+
+
+def test_a_roc_curve_rises_above_the_diagonal_and_passes_the_threshold_in_use():
+    predictions = random_predictions(sizes=(4,), accuracy={"resnet34": 0.9, "ubc_resnet34": 0.5})
+    figure = roc(STUDY, predictions)
+    axes = figure.axes[0]
+    curve = next(line for line in axes.lines if line.get_label() == "ResNet34")
+    said = predictions.query("model == 'resnet34'")
+    area = roc_auc_score(said["target"], said["probability"])
+    assert area > 0.7
+    assert np.trapezoid(curve.get_ydata(), curve.get_xdata()) == pytest.approx(area)
+    found = said.query("target == 1")["correct"].mean()
+    alarms = 1 - said.query("target == 0")["correct"].mean()
+    places = [dots.get_offsets()[0].tolist() for dots in axes.collections]
+    assert any(place == pytest.approx([alarms, found]) for place in places)
+    assert axes.get_xlabel() == "1 − specificity"
+
+
+def test_patients_of_another_kind_have_no_diamonds_of_the_paper():
+    for cohort, shown in (("brats", True), ("manifest", False)):
+        study = STUDY.model_copy(update={"cohort": cohort})
+        comparison = compare_models(study, random_predictions())
+        figure = model_differences(study, comparison, runs_of(ACCURACIES))
+        assert ("paper" in texts_of(figure)) is shown
 
 
 def test_reliability_of_no_run_says_so():

@@ -10,7 +10,9 @@ from ubc_lib.models import parameter_table
 from ubc_lib.results.paper import TABLE_3
 from ubc_lib.results.tables import (
     accuracy_by_images,
+    answers_by_image,
     cohort_overview,
+    lesion_areas,
     lesion_statistics,
     missing_runs,
     parameters_beside_paper,
@@ -38,6 +40,34 @@ def test_every_part_of_tables_1_and_2_has_the_papers_parameters(model, parts, to
     assert len(table) == parts + 1
     assert (table["parameters"] == table["paper"]).all()
     assert table["parameters"].iloc[-1] == total
+
+
+def test_areas_are_in_square_centimetres_only_where_every_image_states_its_millimetres():
+    area, unit = lesion_areas(SLICES.assign(lesion_area=200.0, pixel_mm2=0.25))
+    assert (set(area), unit) == ({2.0}, "cm²")
+    mixed = np.where(SLICES.index == 0, np.nan, 0.25)
+    area, unit = lesion_areas(SLICES.assign(lesion_area=200.0, pixel_mm2=mixed))
+    assert (area.tolist()[:2], unit) == ([200, 800], "pixels")
+    assert set(lesion_statistics(SLICES.assign(pixel_mm2=np.nan))["unit"]) == {"pixels"}
+
+
+def test_every_slice_that_was_tested_has_what_each_model_said_of_its_file():
+    slices = SLICES.assign(image=[f"{n}.png" for n in range(len(SLICES))])
+    predictions = some_runs(sizes=(2, 4), seeds=(0, 1)).predictions.assign(correct=1.0)
+    predictions.loc[predictions["seed"] == 1, "probability"] = 0.1
+    predictions.loc[predictions["images_per_class"] == 2, "probability"] = 0.9
+    table = answers_by_image(slices, predictions, 4)
+    assert table["image"].tolist() == slices["image"].tolist()
+    assert set(table["seeds"]) == {2}
+    assert table["resnet34_probability"].to_numpy() == pytest.approx((0.7 + 0.1) / 2)
+
+
+def test_patients_of_another_kind_have_none_of_the_papers_values(asked_for):
+    results = some_runs()
+    for cohort, printed in (("brats", 2), ("manifest", 0)):
+        study = asked_for.model_copy(update={"cohort": cohort})
+        table = table_3(study, results.runs, results.predictions, SLICES)
+        assert table["paper_accuracy"].notna().sum() == printed + (cohort == "brats")
 
 
 def test_accuracy_is_the_mean_over_seeds_with_the_interval_of_one_test_half():
@@ -76,7 +106,7 @@ def test_the_dummy_answers_with_the_commoner_class_of_the_test_slices(asked_for)
     predictions = results.predictions.assign(target=np.arange(len(results.predictions)) % 4 < 1)
     dummy = table_3(asked_for, results.runs, predictions, SLICES).set_index("model").loc["dummy"]
     assert dummy.accuracy == 0.75  # of one slice in four that is positive
-    assert (dummy.low, dummy.high) == wilson_interval(2, N_TEST)
+    assert (dummy.low, dummy.high) == wilson_interval(6, N_TEST)
 
 
 @pytest.mark.parametrize("absent", [["resnet34"], ["resnet34", "ubc_resnet34"]])

@@ -7,7 +7,13 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from tests.prediction_samples import predictions_of, random_predictions
 from ubc_lib.results.wilson import wilson_interval
-from ubc_lib.statistics.diagnosis import diagnosis_table, patient_answers, ranked_pairs, reliability
+from ubc_lib.statistics.diagnosis import (
+    confusion,
+    diagnosis_table,
+    patient_answers,
+    ranked_pairs,
+    reliability,
+)
 from ubc_lib.statistics.resampling import bootstrap_weights, percentiles
 
 BY_HAND = predictions_of([[1, 0.6], [0, 0], [1, 0.2], [1, 1]], [1, 1, 0, 0])
@@ -26,6 +32,21 @@ def test_sensitivity_and_specificity_by_hand():
     assert row.specificity == pytest.approx(3.2 / 4)
     assert (row.sensitivity_low, row.sensitivity_high) == wilson_interval(1.6, 4)
     assert (row.specificity_low, row.specificity_high) == wilson_interval(0.8 * 4, 4)
+
+
+def test_balanced_accuracy_of_one_answer_for_all_is_one_half_however_uneven_the_classes():
+    one_answer = predictions_of([[1, 1]] * 9 + [[0, 0]], [1] * 9 + [0])
+    (row,) = diagnosis_table(one_answer).itertuples()
+    assert (row.sensitivity, row.specificity, row.balanced_accuracy) == (1, 0, 0.5)
+
+
+def test_right_and_wrong_answers_of_a_class_add_up_to_its_slices_in_one_half():
+    both = pd.concat([BY_HAND, BY_HAND.assign(seed=1, correct=1 - BY_HAND["correct"])])
+    both["label"] = np.where(both["target"] == 1, "HGG", "LGG")
+    first = confusion(both[both["seed"] == 0]).set_index("label")
+    assert first.loc["HGG", ["right", "wrong"]].tolist() == pytest.approx([1.6, 2.4])
+    mean = confusion(both).set_index("label")
+    assert mean[["right", "wrong"]].to_numpy() == pytest.approx(np.full((2, 2), 2.0))
 
 
 def test_a_patient_is_right_by_the_mean_probability_of_its_slices():
