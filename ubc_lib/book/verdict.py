@@ -10,7 +10,7 @@ from ubc_lib.statistics.judge import NOT_REPRODUCED, REPRODUCED, Evidence, judge
 from ubc_lib.study import Study
 from ubc_lib.training.cost import read_rates, study_hours
 
-WHOLE_SLICES = "brats2019"  # the study that would settle it
+WHOLE_SLICES, EXPORTED = "brats2019", "brats2020"  # studies that would settle it
 FIGURE = "figure_6.svg"  # of each study, which landing pages show
 DIAGNOSIS = ("balanced_accuracy", "auc", "auc_low", "auc_high", "sensitivity", "specificity")
 PDF = "studies/book.pdf"  # of all pages, below the folder of the book
@@ -34,6 +34,7 @@ def verdict_page(evidence: list[Evidence]) -> str:
         answers=answers,
         disagree=verdicts >= {REPRODUCED, NOT_REPRODUCED},
         settling=WHOLE_SLICES,
+        exported=EXPORTED,
         hours=hours and hours["1 at once"],
         claims={name: [rule(one) for one in evidence] for name, rule in judge.CLAIMS.items()},
         localisation=judge.localisation(evidence),
