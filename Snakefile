@@ -9,7 +9,7 @@ from ubc_lib.data.readers import cohort_state
 from ubc_lib.training.cost import job_minutes, memory_mb
 from ubc_lib.system.errors import InputError
 from ubc_lib.data.slices import made_from
-from ubc_lib.results.record import record_path
+from ubc_lib.results.record import first_weights, record_path
 from ubc_lib.study import ROOT, Study, parts_of
 
 # Percent-encoded by `python -m ubc_lib study`: Snakemake's jobs change quotes on their way.
@@ -94,6 +94,7 @@ rule train:
     input:
         rules.cohort.output,
         lost_record,
+        lambda run: first_weights(study, run.model) or [],
         notebook=ROOT / "notebooks/03_train.ipynb",
     output:
         NOTEBOOKS / "03_train-{model}-seed{seed}.ipynb",

@@ -23,12 +23,14 @@ def study(options: argparse.Namespace) -> None:
     """Check a study and run it to its book: cohort, trainings, results, pages."""
     from ubc_lib.data.readers import cohort_state  # noqa: PLC0415
     from ubc_lib.data.slices import made_from  # noqa: PLC0415
+    from ubc_lib.results.record import check_first_weights  # noqa: PLC0415
     from ubc_lib.study import PAPER_LABELS, ROOT, Study, data_folder  # noqa: PLC0415
     from ubc_lib.system.signals import sigterm_forwarded  # noqa: PLC0415
 
     asked = Study.load(options.study, options.settings, options.cohort_root)
     if {entry.network for entry in asked.models.values()} - PAPER_LABELS.keys():
         importlib.import_module("ubc_lib.models").check_networks(asked)
+    check_first_weights(asked)
     if cohort_state(asked) not in ("", made_from(asked)):
         check(options)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20

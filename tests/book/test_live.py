@@ -7,8 +7,9 @@ from tests.records import record_all
 from ubc_lib.book.live import LiveExplorer, volume_view
 from ubc_lib.data.slices import load_slices
 from ubc_lib.models import build_model
+from ubc_lib.results.record import weights_path
 from ubc_lib.system.errors import InputError
-from ubc_lib.training.weights import save_weights, weights_path
+from ubc_lib.training.weights import save_weights
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from tests.records import complete, made_record, record_all
 from ubc_lib.book.publish import publish
 from ubc_lib.models import build_model
 from ubc_lib.results.archive import LARGEST_RECORD
-from ubc_lib.results.record import read_record, record_path, write_record
+from ubc_lib.results.record import read_record, record_path, weights_path, write_record
 from ubc_lib.results.runs import Runs, load_runs, tidy, write_tables
 from ubc_lib.system.errors import InputError
-from ubc_lib.training.weights import load_weights, save_weights, weights_path
+from ubc_lib.training.weights import load_weights, save_weights
 
 
 @pytest.fixture

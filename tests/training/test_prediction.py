@@ -16,12 +16,13 @@ from ubc_lib.book.prediction import predict
 from ubc_lib.data.planes import fit_plane, unfit_plane
 from ubc_lib.data.volumes import read_volume
 from ubc_lib.models import Output
+from ubc_lib.results.record import weights_path
 from ubc_lib.results.runs import load_runs
 from ubc_lib.system.errors import InputError
 from ubc_lib.training import prediction
 from ubc_lib.training.prediction import Predictor
 from ubc_lib.training.run import train_across_sizes
-from ubc_lib.training.weights import save_weights, weights_path
+from ubc_lib.training.weights import save_weights
 
 FIRST = {"network": "resnet34", "two_step": True, "margin": 1}
 

@@ -12,17 +12,24 @@ from tests.conftest import brain, tiny_study, write_patient, write_tree
 from ubc_lib.data.slices import load_slices
 from ubc_lib.data.split import draw_split
 from ubc_lib.models import build_model
-from ubc_lib.results.record import read_record, record_path
+from ubc_lib.results.record import (
+    check_first_weights,
+    check_record,
+    first_weights,
+    read_record,
+    record_path,
+    weights_path,
+)
 from ubc_lib.results.runs import load_runs
 from ubc_lib.results.tables import accuracy_by_images, run_overview
-from ubc_lib.study import ROOT
+from ubc_lib.study import ROOT, Study
 from ubc_lib.system import files
 from ubc_lib.system.errors import InputError
 from ubc_lib.system.seeds import torch_seed
 from ubc_lib.training import provenance, run
 from ubc_lib.training.provenance import git_commit
 from ubc_lib.training.run import train_across_sizes, train_run
-from ubc_lib.training.weights import DRAWING, load_weights, save_weights, weights_path
+from ubc_lib.training.weights import DRAWING, load_weights, save_weights
 
 VARIES = ("seconds", "date")
 
@@ -301,6 +308,39 @@ def test_the_encoder_begins_with_the_weights_of_a_file(tree, tmp_path):
     assert torch.allclose(
         trained.classification_head[3].weight, other.classification_head[3].weight, atol=1e-6
     )
+
+
+def test_weights_that_a_run_begins_with_are_told_by_what_they_are_not_where(tree, tmp_path):
+    first, moved = tmp_path / "weights.safetensors", tmp_path / "elsewhere.safetensors"
+    save_weights(build_model("resnet34", 77), first)
+    study = tiny_study(tree, encoder_weights=first, epochs=1, images_per_class=(2,))
+    record = train_run(study, load_slices(study), "resnet34", 2, seed=0)
+    assert record["settings"]["encoder_weights"].startswith("sha256:")
+    assert str(tmp_path) not in study.to_yaml()
+    first.rename(moved)
+    check_record(record, study, None, tmp_path)  # not here, so not held against it
+    check_record(record, study.model_copy(update={"encoder_weights": moved}), None, tmp_path)
+    save_weights(build_model("resnet34", 78), first)
+    with pytest.raises(InputError, match=r"was made differently.*encoder_weights"):
+        check_record(record, study, None, tmp_path)
+
+
+def test_a_warm_start_is_from_the_network_that_another_study_keeps(tree, monkeypatch):
+    other = tiny_study(tree, name="other", epochs=1, images_per_class=(2,))
+    warm = tiny_study(tree, warm_start="other", epochs=1, images_per_class=(2,))
+    load = Study.load
+    monkeypatch.setattr(Study, "load", lambda name: other if name == "other" else load(name))
+    with pytest.raises(InputError, match=r"begins with .*not there\. Run make study STUDY=other"):
+        check_first_weights(warm)
+    train_across_sizes(other, "resnet34", 0)
+    save_weights(build_model("ubc_resnet34", 77), weights_path(other, "ubc_resnet34"))
+    assert first_weights(warm, "resnet34") == weights_path(other, "resnet34")
+    assert first_weights(warm, "ubc_resnet34") == weights_path(other, "ubc_resnet34")
+    check_first_weights(warm)
+    record = train_run(warm, load_slices(warm), "resnet34", 2, seed=0)
+    cold = train_run(other, load_slices(other), "resnet34", 2, seed=0)
+    assert record["settings"]["warm_start"] == "other"
+    assert record["history"]["loss"] != cold["history"]["loss"]
 
 
 @pytest.mark.parametrize("spoil", [lambda path: path.write_bytes(b"x"), lambda path: path.unlink()])

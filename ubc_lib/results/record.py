@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 import zipfile
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -144,15 +145,51 @@ def record_path(study: Study, model: str, images_per_class: int, seed: int) -> P
     return study.run_folder / "records" / f"{run_name(model, images_per_class, seed)}.json"
 
 
+def weights_path(study: Study, model: str, seed: int | None = None, part: str = "") -> Path:
+    """Where the weights of a model's largest run are kept, of the first seed if none is named."""
+    seed = study.seeds[0] if seed is None else seed
+    name = run_name(model, max(study.images_per_class), seed)
+    return study.run_folder / "weights" / f"{name}{part}.safetensors"
+
+
+def first_weights(study: Study, model: str) -> Path | None:
+    """The file of weights that a model's encoder begins with; None for random ones."""
+    own = study.of(model)
+    if not own.warm_start:
+        return own.encoder_weights
+    other = Study.load(own.warm_start)
+    return weights_path(other, model if model in other.models else other.baseline)
+
+
+def check_first_weights(study: Study) -> None:
+    """Raise InputError where weights that a model begins with are not there."""
+    for model in study.models:
+        path, other = first_weights(study, model), study.of(model).warm_start
+        if path and not path.is_file():
+            wanted = f"Run make study STUDY={other} first." if other else "Name another file."
+            raise InputError(f"Model {model} begins with {path}, which is not there. {wanted}")
+
+
 def computing_settings(study: Study, model: str) -> dict:
     """The settings that decide what a run of a model computes, with the model's own.
 
-    Raises InputError for a model that the study does not have.
+    Weights that it begins with are told by their digest, where they are here. Raises InputError for
+    a model that the study does not have.
     """
     if model not in study.models:
         raise InputError(unknown_name("model", model, study.models, f"study {study.name}"))
     settings = study.of(model).model_dump(mode="json", exclude=GRID_SETTINGS)
-    return settings | {"network": study.models[model].network}
+    settings |= {"network": study.models[model].network}
+    if path := first_weights(study, model):
+        del settings["encoder_weights"]
+        if path.is_file():
+            settings["encoder_weights"] = _digest(path, path.stat().st_mtime_ns)
+    return settings
+
+
+@cache
+def _digest(path: Path, _changed: int) -> str:
+    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
 def write_record(path: Path, record: dict) -> None:

@@ -269,8 +269,11 @@ class Study(Protocol, Cohort):
         return self.cohort == SYNTHETIC
 
     def to_yaml(self) -> str:
-        """All settings as YAML, without the path of the cohort, which is this machine's."""
+        """All settings as YAML, without paths, which are this machine's; of files their names."""
         fields = self.model_dump(mode="json", exclude={"cohort_root"})
+        for entry in (fields, *fields["models"].values()):
+            if entry.get("encoder_weights"):
+                entry["encoder_weights"] = Path(entry["encoder_weights"]).name
         return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
 
 

@@ -53,6 +53,8 @@ class Protocol(BaseModel):
     segmentation_models_pytorch begins a classifier beside a decoder."""
     encoder_weights: Path | None = None
     """A file of safetensors that the encoder begins with."""
+    warm_start: str = ""
+    """A study whose kept network of the same model, else of its baseline, gives those weights."""
     epochs: PositiveInt = 200
     """At most."""
     batch_size: Annotated[int, Field(ge=2)] = 50
@@ -83,17 +85,28 @@ class Protocol(BaseModel):
 
         half: images of each class in the training half, where that is known beforehand.
         """
-        if self.margin and self.image == "whole" and not self.two_step:
-            return "margin needs two_step, or an image that is masked or outside"
-        if self.two_step and (self.image != "whole" or self.mask_input):
-            return "two_step makes the image itself; it needs image: whole and no mask_input"
-        if self.two_step and fewest < 3:
-            return "two_step trains on five parts of the patients: images_per_class of 3 or more"
-        if self.masks_from == "half" and most == half:
-            return f"masks_from: half has no slice left over from {most} images_per_class"
-        if self.mask_first >= self.epochs:
-            return f"mask_first: {self.mask_first} leaves none of {self.epochs} epochs for labels"
-        return None
+        sees_all = self.image == "whole"
+        problems = {
+            "margin needs two_step, or an image that is masked or outside": (
+                self.margin and sees_all and not self.two_step
+            ),
+            "two_step makes the image itself; it needs image: whole and no mask_input": (
+                self.two_step and not (sees_all and not self.mask_input)
+            ),
+            "two_step trains on five parts of the patients: images_per_class of 3 or more": (
+                self.two_step and fewest < 3
+            ),
+            f"masks_from: half has no slice left over from {most} images_per_class": (
+                self.masks_from == "half" and most == half
+            ),
+            "warm_start and encoder_weights both say what the encoder begins with": (
+                self.warm_start and self.encoder_weights
+            ),
+            f"mask_first: {self.mask_first} leaves none of {self.epochs} epochs for labels": (
+                self.mask_first >= self.epochs
+            ),
+        }
+        return next((problem for problem, is_there in problems.items() if is_there), None)
 
 
 class Model(Protocol):

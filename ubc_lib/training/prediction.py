@@ -14,11 +14,11 @@ from ubc_lib.data.planes import fitted, prepare, unfit_plane
 from ubc_lib.data.slices import read_slices
 from ubc_lib.data.volumes import read_image
 from ubc_lib.models import shown
-from ubc_lib.results.record import check_record
+from ubc_lib.results.record import check_record, weights_path
 from ubc_lib.study import Study
 from ubc_lib.system.errors import InputError, unknown_name
 from ubc_lib.training.evaluation import predict, response_maps
-from ubc_lib.training.weights import DRAWING, load_weights, weights_path
+from ubc_lib.training.weights import DRAWING, load_weights
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,11 @@ from ubc_lib.results.plateau import EVALUATIONS_AVERAGED, reported_epochs
 from ubc_lib.results.record import (
     check_record,
     computing_settings,
+    first_weights,
     read_record,
     record_path,
     run_name,
+    weights_path,
     write_record,
 )
 from ubc_lib.results.runs import Runs, tidy
@@ -43,7 +45,6 @@ from ubc_lib.training.weights import (
     keeps_weights,
     load_encoder,
     save_weights,
-    weights_path,
 )
 
 
@@ -105,7 +106,7 @@ def train_run(
 
 
 def _train(study, slices, model, images_per_class, seed, checkpoint, on_epoch):
-    settings = computing_settings(study, model)
+    settings, weights = computing_settings(study, model), first_weights(study, model)
     study = study.of(model)
     device = choose_device(study.device)
     seeds = study.drawn_by(seed)
@@ -114,8 +115,8 @@ def _train(study, slices, model, images_per_class, seed, checkpoint, on_epoch):
     subset = rows[: 2 * images_per_class]
     start = torch_seed(seeds["initialisation"], "initialisation")
     network = build_model(settings["network"], start, **options(study, model))
-    if study.encoder_weights:
-        load_encoder(network, study.encoder_weights)
+    if weights:
+        load_encoder(network, weights)
     name = run_name(model, images_per_class, seed)
     wanted = [settings, slices.fingerprint, name, device.type, study.layers]
     wanted = json.dumps(wanted, sort_keys=True)

@@ -9,7 +9,7 @@ from torch import nn
 
 from ubc_lib.data.slices import Slices
 from ubc_lib.models import DRAWS, build_model, network_class, options
-from ubc_lib.results.record import run_name
+from ubc_lib.results.record import weights_path
 from ubc_lib.study import Study
 from ubc_lib.system.errors import InputError
 from ubc_lib.system.files import atomic_path
@@ -23,13 +23,6 @@ def keeps_weights(study: Study, images_per_class: int, seed: int) -> bool:
     """Whether a study keeps the weights of such runs: of the largest, of its first seed or all."""
     kept = study.seeds[:1] if study.keep_weights == "first" else study.all_seeds
     return images_per_class == max(study.images_per_class) and seed in kept
-
-
-def weights_path(study: Study, model: str, seed: int | None = None, part: str = "") -> Path:
-    """Where the weights of a model's largest run are kept, of the first seed if none is named."""
-    seed = study.seeds[0] if seed is None else seed
-    name = run_name(model, max(study.images_per_class), seed)
-    return study.run_folder / "weights" / f"{name}{part}.safetensors"
 
 
 def save_weights(network: nn.Module, path: Path, record: dict | None = None) -> None:
