@@ -141,7 +141,7 @@ def test_four_models_and_a_cohort_of_a_new_kind_go_through_every_page(tmp_path, 
     assert {rates[model]["network"] for model in rates} == {"tiny"}
 
     monkeypatch.setattr("ubc_lib.book.build.install_scripts", lambda book: None)
-    book = build("four", root=book_project(tmp_path / "project")).parent
+    book = build(["four"], root=book_project(tmp_path / "project")).parent
     index = (book / "studies" / "four" / "index.html").read_text(encoding="utf-8")
     assert "8 patients of the hospital" in index
     for name in ("index", "studies/four/04_results", "studies/four/06_statistics"):

@@ -15,6 +15,7 @@ from ubc_lib.study import ROOT, Study
 SOURCE = ROOT / "notebooks" / "06_statistics.ipynb"
 TABLES = {
     "comparison",
+    "confusion",
     "dice_correlation",
     "diagnosis",
     "design_effect",

@@ -8,6 +8,7 @@ from ubc_lib.study.protocol import Model, Protocol
 BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 BOUNDS |= {"multipleOf": "multiple of"}
 WORDS = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true, false"}
+FIELDS = Study.model_fields | Model.model_fields
 FILLED = ("name", "models", "baseline", "network", "label")  # where a study does not say
 
 

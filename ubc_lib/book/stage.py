@@ -15,7 +15,7 @@ import yaml
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
-from ubc_lib.book.settings import settings_page
+from ubc_lib.book.settings import FIELDS, settings_page
 from ubc_lib.book.verdict import FIGURE, WITHHELD, status_box, study_page, verdict_page
 from ubc_lib.book.words import say
 from ubc_lib.results.summary import read_summary
@@ -67,7 +67,7 @@ def stage(folders: list[Path], book: Path = ROOT / "book") -> dict:
     (staged / "verdict.md").write_text(text, encoding="utf-8")
     links = launch_links(*repository(ROOT / "_config.yml"))
     (staged / "launch.md").write_text(links, encoding="utf-8")
-    reference = say("api.md.j2", rooms=_rooms(ROOT / "ubc_lib"))
+    reference = say("api.md.j2", rooms=_rooms(ROOT / "ubc_lib"), settings=sorted(FIELDS))
     (staged / "api.md").write_text(reference, encoding="utf-8")
     (staged / "settings.md").write_text(settings_page(), encoding="utf-8")
     contents = yaml.safe_load((book / "_toc.yml").read_text(encoding="utf-8"))
