@@ -59,12 +59,12 @@ def check(options: argparse.Namespace) -> None:
     from ubc_lib.book.check import check_cohort  # noqa: PLC0415
     from ubc_lib.book.words import say  # noqa: PLC0415
     from ubc_lib.study import Study  # noqa: PLC0415
-    from ubc_lib.training.cost import LITTLE, outlook, read_rates  # noqa: PLC0415
+    from ubc_lib.training.cost import WARNED_BELOW, outlook, read_rates  # noqa: PLC0415
 
     asked = Study.load(options.study, options.settings, options.cohort_root)
     checked = check_cohort(asked)
     print(say("check.txt.j2", study=asked, checked=checked))
-    print(say("cost.txt.j2", models=outlook(asked, read_rates()), little=LITTLE))
+    print(say("cost.txt.j2", models=outlook(asked, read_rates()), **WARNED_BELOW))
     if checked.problems:
         raise InputError(
             "Nothing is trained on this cohort as it is. Mend what is named above, or take it out."
@@ -137,7 +137,7 @@ def cost(options: argparse.Namespace) -> None:
     from ubc_lib.book.words import say  # noqa: PLC0415
     from ubc_lib.study import Study  # noqa: PLC0415
     from ubc_lib.training.cost import (  # noqa: PLC0415
-        LITTLE,
+        WARNED_BELOW,
         in_words,
         outlook,
         read_errors,
@@ -148,7 +148,7 @@ def cost(options: argparse.Namespace) -> None:
     if min(options.machines) < 1:
         raise InputError("--machines must be 1 or more.")
     asked = Study.load(options.study, options.settings)
-    print(say("cost.txt.j2", models=outlook(asked, read_rates()), little=LITTLE))
+    print(say("cost.txt.j2", models=outlook(asked, read_rates()), **WARNED_BELOW))
     for key, value in study_hours(asked, read_rates(), tuple(options.machines)).items():
         print(f"{key:<12} {value if key == 'jobs' else in_words(value)}")
     ratios = read_errors()["sum"]

@@ -382,6 +382,6 @@ def test_every_setting_has_its_line_with_what_it_means():
 
 def test_several_studies_make_one_book(data):
     folders = [write_study(data / "runs" / name) for name in ("one", "two")]
-    assert study_folders(["one", "two"]) == folders
+    assert study_folders(["one", "two", "one"]) == folders
     with pytest.raises(InputError, match="'three' has no results"):
         study_folders(["one", "three"])

@@ -77,7 +77,7 @@ def study_folders(studies: Iterable[str] = ()) -> list[Path]:
 
     Raises InputError when there is nothing to show, or not of one that was asked for.
     """
-    folders = [data_folder() / "runs" / study for study in studies]
+    folders = [data_folder() / "runs" / study for study in dict.fromkeys(studies)]
     for folder in folders:
         if not (folder / "summary.json").is_file():
             raise InputError(

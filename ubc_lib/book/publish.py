@@ -130,12 +130,14 @@ def _held(model: dict) -> list[str]:
 
 
 def readme_section(results: Path) -> str:
-    """A table of every committed study, and Figure 6 of each, in Markdown.
+    """A table of every committed study, those of the paper's patients first, and their Figures 6.
 
     results: the folder with one folder per study.
     """
     folders = sorted(path.parent for path in results.glob("*/summary.json"))
-    return say("readme.md.j2", summaries=[read_summary(folder) for folder in folders])
+    summaries = [read_summary(folder) for folder in folders]
+    summaries.sort(key=lambda summary: not summary["of_paper"])
+    return say("readme.md.j2", summaries=summaries)
 
 
 def update_readme(readme: Path = ROOT / "README.md") -> None:

@@ -15,8 +15,8 @@ from ubc_lib.study import ROOT, Study
 RATES = ROOT / "data" / "cost" / "rates.csv"
 ERRORS = RATES.with_name("errors.csv")
 MACHINES = (1, 4, 16, 64)
-# Of the sums of learning rates that were tried, those below this left networks near chance.
-LITTLE = 0.005
+# Of the sums of learning rates that were tried, those below `little` left networks near chance.
+WARNED_BELOW = {"little": 0.005, "few_steps": 100}
 WORK = ["steps", "trained_megapixels", "tested_megapixels"]
 STARTUP_MINUTES = 5  # of a job: environment, notebook and slices, also from a slow shared folder
 
