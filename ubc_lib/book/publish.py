@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 
-from ubc_lib.book.verdict import FIGURE, WITHHELD
+from ubc_lib.book.verdict import FIGURE, ROC, WITHHELD
 from ubc_lib.book.words import say
 from ubc_lib.results.archive import PUBLISHED_RECORDS, publish_records
 from ubc_lib.results.runs import load_runs, write_table
@@ -50,7 +50,7 @@ def publish(study: Study, target: Path | None = None) -> Path:
     if study.part_of or not notebooks:
         return target
     needed = [source / name for name in ("summary.json", FIGURE)]
-    needed += sorted((source / "tables").glob("*.csv"))
+    needed += [*source.glob(ROC), *sorted((source / "tables").glob("*.csv"))]
     if not all(path.is_file() for path in needed):
         raise InputError(f"{source} is not complete. Run: make study STUDY={study.name}")
     for path in needed:

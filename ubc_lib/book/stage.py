@@ -16,7 +16,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
 from ubc_lib.book.settings import FIELDS, settings_page
-from ubc_lib.book.verdict import FIGURE, WITHHELD, status_box, study_page, verdict_page
+from ubc_lib.book.verdict import FIGURE, ROC, WITHHELD, status_box, study_page, verdict_page
 from ubc_lib.book.words import say
 from ubc_lib.results.summary import read_summary
 from ubc_lib.statistics.judge import Evidence
@@ -159,12 +159,12 @@ def _stage_study(folder: Path, summary: dict, target: Path) -> dict[str, str]:
         left_out = _leave_out_withheld(notebook)
         _open_with(notebook, f"{titles[stem]} ({study})", box, *left_out)
         nbformat.write(notebook, target / f"{stem}.ipynb")
-    tables = _tables(folder)
+    beside = [*_tables(folder), *folder.glob(ROC)]
     if not (folder / FIGURE).is_file():
         raise InputError(f"{folder} holds no {FIGURE}. Run make study STUDY={folder.name}")
-    for path in (folder / FIGURE, *tables):
+    for path in (folder / FIGURE, *beside):
         shutil.copyfile(path, target / path.name)
-    page = study_page(evidence, [table.name for table in tables])
+    page = study_page(evidence, [path.name for path in beside])
     (target / "index.md").write_text(page, encoding="utf-8")
     return titles
 

@@ -11,7 +11,7 @@ from ubc_lib.study import Study
 from ubc_lib.training.cost import read_rates, study_hours
 
 WHOLE_SLICES, EXPORTED = "brats2019", "brats2020"  # studies that would settle it
-FIGURE = "figure_6.svg"  # of each study, which landing pages show
+FIGURE, ROC = "figure_6.svg", "roc.svg"  # of each study, which landing pages show
 DIAGNOSIS = ("balanced_accuracy", "auc", "auc_low", "auc_high", "sensitivity", "specificity")
 PDF = "studies/book.pdf"  # of all pages, below the folder of the book
 WITHHELD = (
@@ -55,7 +55,7 @@ def status_box(summary: dict) -> str:
 def study_page(evidence: Evidence, tables: list[str]) -> str:
     """The first page of a study: the paper's claim, or whether masks help on patients of one's own.
 
-    tables: names of the files that it offers.
+    tables: names of the files that stand beside it.
     """
     summary = evidence.summary
     return say(
@@ -71,7 +71,11 @@ def study_page(evidence: Evidence, tables: list[str]) -> str:
         made=Markup(say("made.md.j2", summary=summary)),
         figure=Markup(say("figure_6.md.j2", folder="", of_paper=summary["of_paper"])),
         explorer=Markup(say("explorer.md.j2", summary=summary, folder="")),
-        tables=tables,
+        confusion=evidence.rows(
+            "confusion", images_per_class=summary["images_per_class_max"]
+        ).to_dict("records"),
+        roc=ROC in tables,
+        tables=[name for name in tables if name != ROC],
     )
 
 
