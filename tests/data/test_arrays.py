@@ -7,6 +7,7 @@ import pytest
 
 from tests.conftest import tiny_study
 from ubc_lib.data.arrays import slices_of
+from ubc_lib.data.slices import read_slices
 from ubc_lib.study import ROOT
 from ubc_lib.system.errors import InputError
 
@@ -29,6 +30,7 @@ def test_arrays_become_slices_as_they_lie():
     assert np.array_equal(slices.masks, masks)
     assert slices.table["target"].tolist() == [0, 1] * 4
     assert slices.table["pixel_mm2"].isna().all()
+    assert read_slices(STUDY).fingerprint == slices.fingerprint
 
 
 def test_images_of_one_patient_stay_together():

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from ubc_lib.data.slices import Slices, make_slices
+from ubc_lib.data.slices import Slices, make_slices, save_slices
 from ubc_lib.study import Study
 from ubc_lib.system.errors import InputError
 
@@ -23,8 +23,9 @@ def slices_of(
     """The slices of a study, of 2-D images with masks, labels and whom they show.
 
     images: (rows, columns) each, of any size and real type, 0 outside. masks: of the same shapes.
-    Without patients each image counts as one. Raises InputError, with the number of the image as in
-    image_0003, where one cannot be used.
+    Without patients each image counts as one. The slices are kept in the study's run folder, for
+    all that reads them later. Raises InputError, with the number of the image as in image_0003,
+    where one cannot be used.
     """
     patients = [f"image {n}" for n in range(len(images))] if patients is None else patients
     counts = [len(one) for one in (images, masks, labels, patients)]
@@ -44,7 +45,10 @@ def slices_of(
         ]
         manifest = Path(folder) / "manifest.csv"
         pd.DataFrame(rows).to_csv(manifest, index=False)
-        return make_slices(study.model_copy(update={"cohort": "manifest", "cohort_root": manifest}))
+        of_files = study.model_copy(update={"cohort": "manifest", "cohort_root": manifest})
+        slices = make_slices(of_files)
+    save_slices(slices, study)
+    return slices
 
 
 def _written(array: np.ndarray, folder: Path, name: str) -> str:

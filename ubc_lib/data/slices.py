@@ -77,7 +77,7 @@ def load_slices(study: Study) -> Slices:
                     f"{path} was made from {other}, not from {root}. Give the study another name "
                     f"(name=…), or delete {path.parent} to begin again."
                 )
-        _save(make_slices(study), study, {"cohort_state": state, "cohort_root": root}, path)
+        save_slices(make_slices(study), study, cohort_state=state, cohort_root=root)
     return read_slices(study)
 
 
@@ -160,8 +160,9 @@ def _settings(study: Study) -> str:
     return json.dumps(study.model_dump(mode="json", include=DATA_SETTINGS), sort_keys=True)
 
 
-def _save(slices: Slices, study: Study, notes: dict[str, str], path: Path) -> None:
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
+def save_slices(slices: Slices, study: Study, **notes: str) -> None:
+    """Keep slices in the run folder of a study, with notes of where they come from."""
+    with atomic_path(_path(study)) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file,
             images=slices.images.astype(np.float16),
