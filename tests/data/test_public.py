@@ -204,6 +204,54 @@ def test_a_folder_of_tcga_lgg_is_a_patient_with_grade_and_hospital(tcga_lgg):
     assert [path.stem.rpartition("_")[2] for path in table["image"]] == ["9", "10"] * 4
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("TCGA_CS_4941;2;1.0", "TCGA_CS_4941;2;high", "neoplasm_histologic_grade is 'high'"),
+        ("TCGA_CS_4942;1;1.0", "TCGA_CS_4941;1;2.0", "gives TCGA_CS_4941 two grades"),
+    ],
+)
+def test_grades_that_say_nothing_or_two_things_are_refused(tcga_lgg, old, new, message):
+    table = next(tcga_lgg.rglob("data.csv"))
+    table.write_text(table.read_text().replace(old, new))
+    with pytest.raises(InputError, match=message):
+        read_tcga_lgg(tcga_lgg)
+
+
+def test_grades_with_a_decimal_comma_are_read(tcga_lgg):
+    table = next(tcga_lgg.rglob("data.csv"))
+    table.write_text(table.read_text().replace(".0", ",0"))
+    assert read_tcga_lgg(tcga_lgg)["label"].tolist() == ["G2"] * 4 + ["G3"] * 4
+
+
+def test_one_person_at_two_dates_is_refused(tcga_lgg):
+    folder = next(tcga_lgg.rglob("TCGA_CS_4941_19960909"))
+    folder.rename(folder.with_name("TCGA_CS_4941_20101010"))
+    for path in folder.with_name("TCGA_CS_4941_20101010").iterdir():
+        copy = folder / path.name
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+        path.rename(path.with_name(path.name.replace("19960909", "20101010")))
+    with pytest.raises(InputError, match="TCGA_CS_4941 at two dates"):
+        read_tcga_lgg(tcga_lgg)
+
+
+@pytest.mark.parametrize("case", ["", "seven"])
+def test_a_case_without_a_number_is_named(bus_bra, case):
+    path = next(bus_bra.rglob("bus_data.csv"))
+    path.write_text(path.read_text().replace(",8,", f",{case},"))
+    with pytest.raises(InputError, match=r"bus_data\.csv: Case is"):
+        read_bus_bra(bus_bra)
+
+
+def test_a_person_with_two_labels_is_refused(bus_bra):
+    path = next(bus_bra.rglob("bus_data.csv"))
+    path.write_text(path.read_text().replace("0002-r,7,benign", "0002-r,7,malignant"))
+    study = known_set("bus_bra", bus_bra, "malignant")
+    with pytest.raises(InputError, match="case0007 has two labels"):
+        read_cohort(study)
+
+
 def known_set(name, root, positive_label, **changed):
     fields = {"cohort": name, "positive_label": positive_label, "patients_per_class": 2}
     fields |= {"slices_per_patient": 1, "images_per_class": (1,), "image_size": 32}

@@ -6,6 +6,7 @@ from PIL import Image
 from tests.conftest import LPS, brain, lesion, tiny_study, write_nifti, write_patient, write_tree
 from ubc_lib.data.brats import read_brats
 from ubc_lib.data.patients import patient_slices
+from ubc_lib.data.people import check_units
 from ubc_lib.data.planes import prepare
 from ubc_lib.data.readers import READERS, Reader
 from ubc_lib.data.slices import fingerprint, load_slices, make_slices, read_slices
@@ -110,6 +111,16 @@ def test_without_millimetres_a_box_is_twice_as_long_as_the_lesion():
     assert np.array_equal(cut.image, image[:, 5:25, 14:34])
     cut = prepare(Volume(image, mask, (1.0, 0.5)), "p", study)
     assert cut.image.shape == (1, 5, 10)
+
+
+def test_boxes_in_millimetres_and_in_lesions_do_not_mix():
+    table = pd.DataFrame({"patient": ["a", "b"], "pixel_mm2": [0.25, np.nan]})
+    for asked in ({"view": "lesion"}, {"smallest_lesion_mm2": 5.0}):
+        with pytest.raises(InputError, match="1 of 2 slices state none, one of patient b"):
+            check_units(table, tiny_study(**asked))
+        check_units(table[:1], tiny_study(**asked))
+        check_units(table[1:], tiny_study(**asked))
+    check_units(table, tiny_study())
 
 
 def test_a_box_beyond_the_edge_is_filled_with_zeros(tmp_path):
@@ -284,6 +295,9 @@ def test_the_fingerprint_of_slices_is_what_it_was_whatever_else_the_table_holds(
     assert fingerprint(images, masks, table.assign(scanner="one").iloc[:, ::-1]) == known
     assert fingerprint(images, masks, table.assign(site="CBICA")) != known
     assert fingerprint(images, ~masks, table) != known
+    given = [fingerprint(images, masks, table.assign(split=s)) for s in ("", "train", "test")]
+    assert given[0] == known
+    assert len(set(given)) == 3
 
 
 def test_a_cohort_of_an_unknown_kind_is_named_with_those_there_are():

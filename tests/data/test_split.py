@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import tiny_study
+from ubc_lib.data.people import check_sites
 from ubc_lib.data.split import draw_split, draw_subset
 from ubc_lib.system.errors import InputError
 from ubc_lib.system.seeds import generator
@@ -137,6 +138,16 @@ def test_sites_that_sent_both_classes_are_tested_in_turn_and_nobody_of_them_trai
 def test_a_cohort_without_a_site_to_leave_out_is_refused(sites):
     with pytest.raises(InputError, match="split=site leaves"):
         draw_split(of_sites(sites), BY_SITE, 0)
+
+
+@pytest.mark.parametrize(
+    ("sites", "message"),
+    [(["a", "b"], "p1 was imaged at several sites"), (["Clinic A", "clinic a"], "may be one")],
+)
+def test_sites_that_cannot_be_told_apart_are_not_left_out(sites, message):
+    patients = ["p1", "p1"] if sites == ["a", "b"] else ["p1", "p2"]
+    with pytest.raises(InputError, match=message):
+        check_sites(pd.DataFrame({"patient": patients, "site": sites}))
 
 
 def test_a_given_split_is_kept_whatever_the_seed():

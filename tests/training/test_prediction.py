@@ -1,5 +1,7 @@
 """Networks that are kept, on images that have neither label nor mask."""
 
+from dataclasses import replace
+
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -14,6 +16,7 @@ from tests.conftest import brain, lesion, tiny_study, write_nifti, write_tree
 from ubc_lib.__main__ import main
 from ubc_lib.book.prediction import predict
 from ubc_lib.data.planes import fit_plane, unfit_plane
+from ubc_lib.data.slices import fingerprint, read_slices, save_slices
 from ubc_lib.data.volumes import read_volume
 from ubc_lib.models import Output
 from ubc_lib.results.record import weights_path
@@ -22,7 +25,7 @@ from ubc_lib.system.errors import InputError
 from ubc_lib.training import prediction
 from ubc_lib.training.prediction import Predictor
 from ubc_lib.training.run import train_across_sizes
-from ubc_lib.training.weights import save_weights
+from ubc_lib.training.weights import DRAWING, save_weights
 
 FIRST = {"network": "resnet34", "two_step": True, "margin": 1}
 
@@ -57,6 +60,14 @@ class Bright(nn.Module):
 def bright(trained, monkeypatch):
     monkeypatch.setattr(prediction, "kept_networks", lambda *_: [(Bright(), None)])
     return trained
+
+
+class Blank(Bright):
+    """Draws nothing."""
+
+    def forward(self, images):
+        drawn = super().forward(images)
+        return drawn._replace(mask_logits=drawn.mask_logits * 0 - 9)
 
 
 @pytest.mark.parametrize("model", ["resnet34", "ubc_resnet34", "first"])
@@ -100,6 +111,12 @@ def test_a_mask_lies_on_its_image_however_that_is_stored(bright, tmp_path, axes)
     assert 2 * (volume.mask & known).sum() / (volume.mask.sum() + known.sum()) > 0.9
 
 
+def test_of_a_volume_in_which_nothing_is_drawn_all_slices_are_counted(bright, monkeypatch):
+    monkeypatch.setattr(prediction, "kept_networks", lambda *_: [(Blank(), None)])
+    image = next(bright.cohort_root.rglob("*_flair.nii*"))
+    assert Predictor(bright, "ubc_resnet34")(image).slices["counted"].all()
+
+
 def test_of_a_volume_the_slices_with_most_lesion_are_counted(bright, tmp_path):
     image = brain(3).astype(np.float32)
     image[lesion() > 0] += 500  # wider from slice 1 to 4, then narrower
@@ -141,11 +158,53 @@ def test_the_command_refuses_what_a_study_does_not_keep(tmp_path):
         main(["predict", "--study", "paper", "--to", str(tmp_path), str(tmp_path / "a.png")])
 
 
+def test_an_image_that_shows_nothing_or_too_much_keeps_its_row_and_the_others_theirs(
+    bright, tmp_path
+):
+    study = bright.model_copy(update={"normalisation": "none"})
+    Image.fromarray(np.zeros((40, 40), np.uint8)).save(tmp_path / "black.png")
+    Image.fromarray(np.full((40, 40), 70_000, np.float32)).save(tmp_path / "large.tiff")
+    Image.fromarray(np.uint8(brain(1)[:, :, 4].clip(1, 255))).save(tmp_path / "sound.png")
+    table = predict(study, "ubc_resnet34", [tmp_path], tmp_path / "out").set_index("image")
+    table.index = [name.rpartition("/")[2] for name in table.index]
+    assert "shows nothing" in table.loc["black.png", "problem"]
+    assert "too large" in table.loc["large.tiff", "problem"]
+    assert table.loc["sound.png", "problem"] == ""
+    assert table["probability"].notna().tolist() == [False, False, True]
+    with pytest.raises(InputError, match=r"out holds something already"):
+        predict(study, "ubc_resnet34", [tmp_path], tmp_path / "out")
+
+
+def test_a_whole_head_is_no_box_for_a_model_of_boxes(bright, tmp_path):
+    head = write_nifti(tmp_path / "head.nii", np.pad(brain(1), ((90, 90), (90, 90), (0, 0))))
+    study = bright.model_copy(update={"volumes": "boxes"})
+    with pytest.raises(InputError, match="a whole head"):
+        Predictor(study, "ubc_resnet34")(head)
+
+
+def test_a_two_step_model_without_the_network_that_draws_answers_nothing(trained):
+    weights_path(trained, "first", part=DRAWING).unlink()
+    with pytest.raises(InputError, match="damaged or not there"):
+        Predictor(trained, "first")
+
+
+def test_weights_of_data_that_were_corrected_since_are_refused(trained):
+    slices = read_slices(trained)
+    changed = slices.table.assign(target=1 - slices.table["target"])
+    known = fingerprint(slices.images, slices.masks, changed)
+    save_slices(replace(slices, table=changed, fingerprint=known), trained)
+    with pytest.raises(InputError, match=r"was made differently.*fingerprint of the data"):
+        Predictor(trained, "resnet34")
+
+
 def test_weights_of_other_settings_are_refused(trained):
     other = trained.model_copy(update={"learning_rate": 0.5})
     with pytest.raises(InputError, match=r"was made differently \(learning_rate: 2e-05 -> 0.5\)"):
         Predictor(other, "resnet34")
     path = weights_path(trained, "resnet34")
+    path.write_bytes(path.read_bytes()[:99])
+    with pytest.raises(InputError, match="damaged"):
+        Predictor(trained, "resnet34")
     save_weights(nn.Linear(2, 2), path)
     with pytest.raises(InputError, match="does not say what it was trained with"):
         Predictor(trained, "resnet34")

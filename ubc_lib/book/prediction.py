@@ -21,7 +21,7 @@ IMAGES = (".nii", ".nii.gz", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", "
 def image_files(paths: Iterable[Path]) -> list[Path]:
     """The files named, and all images in folders named; InputError where there are none."""
     found = []
-    for path in paths:
+    for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
         inside = sorted(path.rglob("*")) if path.is_dir() else [path]
         found += [one for one in inside if path == one or one.name.lower().endswith(IMAGES)]
     if not found:
@@ -35,10 +35,14 @@ def predict(
     """Answers for images and folders of images, written to a folder; returns the table of images.
 
     images.csv has a row per image (image, probability of the positive class, answer, slices that it
-    is the mean of, drawn_share, mask), slices.csv one per slice, index.html the overlays. Masks lie
-    beside them in the format and grid of their images, where the model draws any. An image that
-    cannot be used keeps its row, with the problem. Errors: see `Predictor`.
+    is the mean of, drawn_share, networks that were asked, mask), slices.csv one per slice,
+    index.html the overlays. Masks lie beside them, where the model draws any: NIfTI on the voxels
+    of a NIfTI image, else PNG. An image that cannot be used keeps its row, with the problem.
+    Raises InputError for a folder that is not empty, and as `Predictor` does.
     """
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} holds something already. Name a new folder to write to.")
     paths, say_of = image_files(paths), Predictor(study, model, channel)
     rows, slices, tiles = [], [], {}
     names = [f"{place:04d}_{_stem(path)}" for place, path in enumerate(paths, 1)]
@@ -51,10 +55,11 @@ def predict(
         row = _row(answer, say_of.labels)
         if answer.mask is not None:
             row["mask"] = str(save_mask(answer.mask, path, folder / "masks" / name))
-        rows.append(row | {"problem": ""})
+        rows.append(row | {"networks": len(say_of.networks), "problem": ""})
         slices.append(answer.slices.assign(image=str(path)))
         tiles[name] = _tile(answer), row
-    columns = ["image", "probability", "answer", "slices", "drawn_share", "mask", "problem"]
+    columns = ["image", "probability", "answer", "slices", "drawn_share", "networks"]
+    columns += ["mask", "problem"]
     table = pd.DataFrame(rows).reindex(columns=columns)
     write_table(folder / "images.csv", table)
     if slices:

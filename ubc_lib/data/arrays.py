@@ -27,7 +27,8 @@ def slices_of(
     all that reads them later. Raises InputError, with the number of the image as in image_0003,
     where one cannot be used.
     """
-    patients = [f"image {n}" for n in range(len(images))] if patients is None else patients
+    images, masks, labels = list(images), list(masks), list(labels)
+    patients = [f"image {n}" for n in range(len(images))] if patients is None else list(patients)
     counts = [len(one) for one in (images, masks, labels, patients)]
     if len(set(counts)) > 1:
         raise InputError(f"images, masks, labels and patients differ in number: {counts}.")
@@ -53,7 +54,7 @@ def slices_of(
 
 def _written(array: np.ndarray, folder: Path, name: str) -> str:
     array = np.asarray(array)
-    if array.ndim != 2 or array.dtype.kind not in "buif":
+    if array.ndim != 2 or not array.size or array.dtype.kind not in "buif":
         raise InputError(
             f"{name} has the shape {array.shape} and type {array.dtype}; a plane of real numbers "
             "is needed."

@@ -118,7 +118,8 @@ def save_mask(mask: np.ndarray, image: Path, target: Path) -> Path:
         drawn.header.set_xyzt_units(*header.get_xyzt_units())
         for form in ("sform", "qform"):
             code = int(header[f"{form}_code"])
-            getattr(drawn, f"set_{form}")(getattr(header, f"get_{form}")(), code)
+            placed = getattr(header, f"get_{form}")() if code else affine
+            getattr(drawn, f"set_{form}")(placed, code)
         temporary.write_bytes(gzip.compress(drawn.to_bytes()))
     return path
 

@@ -92,8 +92,9 @@ def patient_slices(rows: pd.DataFrame, study: Study, volumes: list[Volume] | Non
         prepare(volume, patient, study) if healthy or volume.mask.any() else volume
         for volume in volumes
     ]
+    known = all(volume.pixel_mm for volume in volumes)
     areas = [
-        (float(area * np.prod(volume.pixel_mm or 1)), number, index)
+        (float(area * np.prod((known and volume.pixel_mm) or 1)), number, index)
         for number, volume in enumerate(volumes)
         for index, area in enumerate(
             (volume.image if healthy else volume.mask).astype(bool).sum(axis=(1, 2))
@@ -117,7 +118,7 @@ def patient_slices(rows: pd.DataFrame, study: Study, volumes: list[Volume] | Non
         parts = np.stack(
             [[fit_mask(part[k], study) for part in volumes[v].parts] for _, v, k in largest]
         )
-    sides = [volumes[v].pixel_mm for _, v, _ in largest]
+    sides = [volumes[v].pixel_mm if known else None for _, v, _ in largest]
     first = _with_all_columns(rows).iloc[0]
     table = pd.DataFrame(
         {

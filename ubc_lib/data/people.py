@@ -28,6 +28,12 @@ def check_people(table: pd.DataFrame) -> None:
                     "both sides of a split. Give one name to what is one, and keep one volume of a "
                     "patient."
                 )
+    labels = table.groupby("patient")["label"].nunique()
+    if (labels > 1).any():
+        raise InputError(f"Patient {labels.idxmax()} has two labels; one is needed.")
+    if table["label"].isna().any() or table["label"].eq("").any():
+        where = table["label"].isna() | table["label"].eq("")
+        raise InputError(f"Patient {table.loc[where, 'patient'].iloc[0]} has no label.")
 
 
 # Cyrillic letters that look like Latin ones.
@@ -112,6 +118,36 @@ def check_enough_patients(table: pd.DataFrame, study: Study, left_out: tuple[str
             )
     if len(counts) != 2:
         raise InputError(f"Study {study.name}: all usable patients are {counts.index[0]}{listed}.")
+
+
+def check_units(table: pd.DataFrame, study: Study) -> None:
+    """Raise InputError where sizes in millimetres are asked for and some images state none.
+
+    table: see `Slices.table`.
+    """
+    unknown = table[table["pixel_mm2"].isna()]
+    asked = [name for name in ("smallest_lesion_mm2",) if getattr(study, name)]
+    asked += ["view=lesion"] if study.view == "lesion" else []
+    if asked and 0 < len(unknown) < len(table):
+        raise InputError(
+            f"Study {study.name}: {asked[0]} needs the millimetres of a pixel of all images, or of "
+            f"none; {len(unknown)} of {len(table)} slices state none, one of patient "
+            f"{unknown['patient'].iloc[0]}. Fill the manifest's column pixel_mm."
+        )
+
+
+def check_sites(table: pd.DataFrame) -> None:
+    """Raise InputError where sites of a patient table cannot be told apart, to test one alone."""
+    sites = table.dropna(subset="site").groupby("patient")["site"].nunique()
+    if (sites > 1).any():
+        raise InputError(f"split=site: patient {sites.idxmax()} was imaged at several sites.")
+    known: dict[str, str] = {}
+    for site in table["site"].dropna().unique():
+        if known.setdefault(same_name(site), site) != site:
+            raise InputError(
+                f"split=site: the sites {known[same_name(site)]!r} and {site!r} may be one. Give "
+                "one name to what is one."
+            )
 
 
 def check_box(about: dict, patient: str) -> None:

@@ -23,7 +23,8 @@ def read_bus_bra(root: str | Path) -> pd.DataFrame:
         device = row["Device"].partition("@")[0].strip()
         image = folder / "Images" / f"{row['ID']}.png"
         mask = folder / "Masks" / f"{row['ID'].replace('bus_', 'mask_')}.png"
-        rows.append([f"case{int(row['Case']):04d}", row["Pathology"], device, image, mask, None])
+        case = _whole(row["Case"], folder / "bus_data.csv", "Case")
+        rows.append([f"case{case:04d}", row["Pathology"], device, image, mask, None])
     return _table(rows, folder)
 
 
@@ -36,15 +37,22 @@ def read_tcga_lgg(root: str | Path) -> pd.DataFrame:
     """
     folder = _folder_of(Path(root), "data.csv", "the unpacked archive of kaggle_3m")
     known = read_rows(folder / "data.csv", ("Patient", "neoplasm_histologic_grade"))
-    grades = {row["Patient"]: row["neoplasm_histologic_grade"].partition(".")[0] for row in known}
+    column, grades = "neoplasm_histologic_grade", {}
+    for row in known:
+        grade = _whole(row[column], folder / "data.csv", column) if row[column] else None
+        if grades.setdefault(row["Patient"], grade) != grade:
+            raise InputError(f"{folder / 'data.csv'} gives {row['Patient']} two grades.")
     rows, named = [], re.compile(r"(TCGA_([^_]+)_[^_]+)_\d+_(\d+)")
     for image in folder.glob("TCGA_*/*.tif"):
         found = named.fullmatch(image.stem)
-        label = found and {"1": "G2", "2": "G3"}.get(grades.get(found[1], ""))
+        label = found and {1: "G2", 2: "G3"}.get(grades.get(found[1]))
         if label:
             mask = image.with_name(f"{image.stem}_mask.tif")
             place = image.parent.name, int(found[3])
             rows.append((place, [place[0], label, found[2], image, mask, "green"]))
+    folders = pd.Series({row[0]: row[0].rpartition("_")[0] for _, row in rows}, dtype=str)
+    if folders.duplicated().any():
+        raise InputError(f"{folder} holds {folders[folders.duplicated()].iloc[0]} at two dates.")
     return _table([row for _, row in sorted(rows)], folder)
 
 
@@ -61,7 +69,7 @@ def read_isic2017(root: str | Path) -> pd.DataFrame:
         image = folder / "ISIC-2017_Training_Data" / f"{row['image_id']}.jpg"
         drawn = folder / "ISIC-2017_Training_Part1_GroundTruth"
         mask = drawn / f"{row['image_id']}_segmentation.png"
-        label = "melanoma" if row["melanoma"].partition(".")[0] == "1" else "other"
+        label = "melanoma" if _whole(row["melanoma"], folder / name, "melanoma") else "other"
         rows.append([row["image_id"], label, None, image, mask, None])
     return _table(rows, folder)
 
@@ -100,6 +108,17 @@ def read_brats2020_slices(root: str | Path) -> pd.DataFrame:
         label = mapped_grade(folder / patient, known)
         rows.append([patient, label, site_of(patient, known), path, path, "FLAIR"])
     return _table(rows, folder)
+
+
+def _whole(text: str, path: Path, column: str) -> int:
+    """A whole number as a spreadsheet may have saved it: 1, 1.0 or 1,0."""
+    try:
+        number = float(text.replace(",", "."))
+        if number != int(number):
+            raise ValueError
+    except (ValueError, OverflowError):
+        raise InputError(f"{path}: {column} is {text!r}; a whole number is needed.") from None
+    return int(number)
 
 
 def _folder_of(root: Path, name: str, what: str) -> Path:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from ubc_lib.data.brats import read_brats
 from ubc_lib.data.manifest import read_manifest
-from ubc_lib.data.people import check_people, check_positive_label
+from ubc_lib.data.people import check_people, check_positive_label, check_sites
 from ubc_lib.data.public import (
     read_brats2020_slices,
     read_brisc2025,
@@ -143,6 +143,8 @@ def read_cohort(study: Study) -> pd.DataFrame:
         table = table[kept].reset_index(drop=True)
     check_people(table)
     check_positive_label(table, study)
+    if study.split == "site":
+        check_sites(table)
     if ("split" in table) != (study.split == "given"):
         raise InputError(
             f"The cohort {study.cohort_root or study.cohort} "

@@ -14,7 +14,7 @@ import pandas as pd
 
 from ubc_lib.data.evidence import in_colour, labels_together, likenesses, telltales
 from ubc_lib.data.patients import examine
-from ubc_lib.data.people import check_copies, check_enough_patients, check_usable
+from ubc_lib.data.people import check_copies, check_enough_patients, check_units, check_usable
 from ubc_lib.data.readers import cohort_state, reader_of
 from ubc_lib.data.split import draw_split
 from ubc_lib.data.volumes import PARTS
@@ -133,6 +133,7 @@ def assemble(study: Study, about: pd.DataFrame, made: dict) -> Slices:
     masks = np.concatenate(masks)
     table = pd.concat(tables, ignore_index=True)
     check_enough_patients(table, study, left_out)
+    check_units(table, study)
     for seed in study.all_seeds if study.split != "halves" else ():
         draw_split(table, study, seed)
     parts = None if parts[0] is None else np.concatenate(parts)
@@ -153,6 +154,8 @@ def fingerprint(images: np.ndarray, masks: np.ndarray, table: pd.DataFrame) -> s
     digest.update(np.packbits(masks).tobytes())
     told = table[[*FINGERPRINTED]].rename(columns=FINGERPRINTED)
     digest.update(told.to_csv(index=False).encode())
+    if "split" in table and table["split"].fillna("").any():
+        digest.update(table[["patient", "split"]].to_csv(index=False).encode())
     return digest.hexdigest()
 
 

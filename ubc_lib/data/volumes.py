@@ -46,7 +46,9 @@ def read_image(image: Path, patient: str, channel: str | None = None) -> Volume:
     check_plane(stored, f"Patient {patient}: {image}")
     values = _finite(stored.values, image, patient)
     spacing = stored.spacing_mm
-    return Volume(values, np.zeros(values.shape, bool), spacing and spacing[1:])
+    about = dict(zip(("slices", "height", "width"), values.shape, strict=True))
+    about["pixel_mm"] = spacing and spacing[1]
+    return Volume(values, np.zeros(values.shape, bool), spacing and spacing[1:], about=about)
 
 
 def _finite(values: np.ndarray, path: Path, patient: str) -> np.ndarray:

@@ -10,7 +10,9 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
+from ubc_lib.data.people import check_box
 from ubc_lib.data.planes import fitted, prepare, unfit_plane
+from ubc_lib.data.readers import reader_of
 from ubc_lib.data.slices import read_slices
 from ubc_lib.data.volumes import read_image
 from ubc_lib.models import shown
@@ -19,6 +21,8 @@ from ubc_lib.study import Study
 from ubc_lib.system.errors import InputError, unknown_name
 from ubc_lib.training.evaluation import predict, response_maps
 from ubc_lib.training.weights import DRAWING, load_weights
+
+GREY = "grey"  # the channel of an image that is taken as it is
 
 
 @dataclass(frozen=True)
@@ -63,20 +67,31 @@ class Predictor:
                 f"{f'Model {model}' if control else 'view=lesion'} of study {study.name} needs the "
                 "true mask of an image, which new ones do not have."
             )
-        self.networks = kept_networks(study, model)
-        table = read_slices(study).table
+        slices = read_slices(study)
+        self.networks = kept_networks(study, model, slices.fingerprint)
+        table = slices.table
         self.labels = table.drop_duplicates("target").set_index("target")["label"].to_dict()
         channels = [channel] if channel else table["channel"].unique()
         if len(channels) > 1:
-            raise InputError(f"Images of {study.name} are of {len(channels)} channels: name one.")
-        self.channel = channels[0] or None
+            raise InputError(
+                f"Images of {study.name} are of {len(channels)} channels: name one, or {GREY}."
+            )
+        self.channel = None if channels[0] in ("", GREY) else channels[0]
 
     def __call__(self, path: Path) -> Answer:
         """The answer for one image; InputError where it cannot be used."""
         study = self.study
-        volume = prepare(read_image(path, path.name, self.channel), path.name, study)
+        read = read_image(path, path.name, self.channel)
+        if study.volumes == "boxes" and reader_of(study).heads:
+            check_box(read.about, path.name)
+        volume = prepare(read, path.name, study)
         places = np.flatnonzero(volume.image.any(axis=(1, 2)))
-        images = fitted(volume.image[places], study)
+        if not len(places):
+            raise InputError(f"{path} shows nothing: all of it is 0.")
+        with np.errstate(over="ignore"):
+            images = fitted(volume.image[places], study)
+        if not np.isfinite(images).all():
+            raise InputError(f"{path}: intensities are too large without normalisation.")
         said = [_say(study, *pair, images) for pair in self.networks]
         probability = np.mean([one for one, _ in said], axis=0)
         table = pd.DataFrame({"slice_index": places, "probability": probability})
@@ -86,39 +101,46 @@ class Predictor:
         responses, mask = np.mean(drawn, axis=0), np.zeros(volume.image.shape, bool)
         mask[places] = [unfit_plane(one, mask.shape[1:], study) > 0.5 for one in responses]
         table["drawn_share"] = mask[places].mean(axis=(1, 2))
-        largest = table["drawn_share"].nlargest(study.slices_per_patient).index
-        table["counted"] = table.index.isin(largest)
+        with_most = table["drawn_share"].nlargest(study.slices_per_patient).index
+        shown = table["drawn_share"] > 0
+        table["counted"] = (table.index.isin(with_most) & shown) | ~shown.any()
         return Answer(path, table, images, responses, mask)
 
 
-def kept_networks(study: Study, model: str) -> list[tuple[nn.Module, nn.Module | None]]:
+def kept_networks(
+    study: Study, model: str, fingerprint: str
+) -> list[tuple[nn.Module, nn.Module | None]]:
     """The networks of a model that a study keeps, each with the one that draws what it is shown.
 
-    Only two-step models have the latter. Raises InputError where none is kept, or one was trained
-    with other settings or on other data than the first.
+    Only two-step models have the latter. fingerprint: of the study's slices. Raises InputError
+    where none is kept, or one is damaged, or was trained with other settings or on other data.
     """
-    kept, fingerprint = [], None
-    for seed in study.all_seeds:
-        path = weights_path(study, model, seed)
-        if not path.is_file():
-            continue
-        with safe_open(path, "pt") as stored:
-            about = {key: json.loads(text) for key, text in (stored.metadata() or {}).items()}
-        if "settings" not in about:
-            raise InputError(
-                f"{path} does not say what it was trained with; it is of an earlier version. "
-                "Delete it with the record of its run, and run the study again."
-            )
-        fingerprint = fingerprint or about["fingerprint"]
-        check_record(about | {"run": {"model": model}}, study, fingerprint, path)
-        drawing = load_weights(study, model, seed, DRAWING) if study.of(model).two_step else None
-        kept.append((load_weights(study, model, seed), drawing))
-    if not kept:
+    parts = ["", DRAWING] if study.of(model).two_step else [""]
+    seeds = [seed for seed in study.all_seeds if weights_path(study, model, seed).is_file()]
+    for path in (weights_path(study, model, seed, part) for seed in seeds for part in parts):
+        check_record(_about(path) | {"run": {"model": model}}, study, fingerprint, path)
+    if not seeds:
         raise InputError(
             f"Study {study.name} keeps no weights of {model} in {weights_path(study, model).parent}"
             f". Run make study STUDY={study.name}."
         )
-    return kept
+    kept = [[load_weights(study, model, seed, part) for part in parts] for seed in seeds]
+    return [(networks[0], networks[1] if len(networks) > 1 else None) for networks in kept]
+
+
+def _about(path: Path) -> dict:
+    """Settings and data that a file of weights was trained with."""
+    try:
+        with safe_open(path, "pt") as stored:
+            about = {key: json.loads(text) for key, text in (stored.metadata() or {}).items()}
+    except Exception as error:  # whatever a parser makes of damaged bytes
+        raise InputError(f"The weights {path} are damaged or not there ({error}).") from error
+    if "settings" not in about:
+        raise InputError(
+            f"{path} does not say what it was trained with; it is of an earlier version. "
+            "Delete it with the record of its run, and run the study again."
+        )
+    return about
 
 
 def _say(study: Study, network: nn.Module, drawing: nn.Module | None, images: np.ndarray):
