@@ -153,8 +153,8 @@ def test_a_folder_of_images_gives_a_table_masks_and_a_page(bright, tmp_path, cap
     assert page.count("<figure>") == 1
 
 
-def test_the_command_refuses_what_a_study_does_not_keep(tmp_path):
-    with pytest.raises(SystemExit, match=r"keeps no weights of ubc_resnet34.*make study"):
+def test_the_command_refuses_a_study_that_was_not_run(tmp_path):
+    with pytest.raises(SystemExit, match=r"slices\.npz is not there\. Run make study"):
         main(["predict", "--study", "paper", "--to", str(tmp_path), str(tmp_path / "a.png")])
 
 
