@@ -162,17 +162,20 @@ def test_an_image_that_shows_nothing_or_too_much_keeps_its_row_and_the_others_th
     bright, tmp_path
 ):
     study = bright.model_copy(update={"normalisation": "none"})
-    Image.fromarray(np.zeros((40, 40), np.uint8)).save(tmp_path / "black.png")
-    Image.fromarray(np.full((40, 40), 70_000, np.float32)).save(tmp_path / "large.tiff")
-    Image.fromarray(np.uint8(brain(1)[:, :, 4].clip(1, 255))).save(tmp_path / "sound.png")
-    table = predict(study, "ubc_resnet34", [tmp_path], tmp_path / "out").set_index("image")
+    save_slices(read_slices(bright), study)
+    new = tmp_path / "new"
+    new.mkdir()
+    Image.fromarray(np.zeros((40, 40), np.uint8)).save(new / "black.png")
+    Image.fromarray(np.full((40, 40), 70_000, np.float32)).save(new / "large.tiff")
+    Image.fromarray(np.uint8(brain(1)[:, :, 4].clip(1, 255))).save(new / "sound.png")
+    table = predict(study, "ubc_resnet34", [new], tmp_path / "out").set_index("image")
     table.index = [name.rpartition("/")[2] for name in table.index]
     assert "shows nothing" in table.loc["black.png", "problem"]
     assert "too large" in table.loc["large.tiff", "problem"]
     assert table.loc["sound.png", "problem"] == ""
     assert table["probability"].notna().tolist() == [False, False, True]
     with pytest.raises(InputError, match=r"out holds something already"):
-        predict(study, "ubc_resnet34", [tmp_path], tmp_path / "out")
+        predict(study, "ubc_resnet34", [new], tmp_path / "out")
 
 
 def test_a_whole_head_is_no_box_for_a_model_of_boxes(bright, tmp_path):
