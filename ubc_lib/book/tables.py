@@ -11,6 +11,7 @@ from ubc_lib.book.words import ABSENT, decimals, interval, millions, p_value, th
 from ubc_lib.results import paper
 from ubc_lib.results.paper import DUMMY
 from ubc_lib.study import Study
+from ubc_lib.training.cost import distance
 
 # Of all settings, those that a study's training page shows whatever they are.
 ASKED_FOR = ("images_per_class", "patients_per_class", "slices_per_patient", "split", "image_size")
@@ -58,7 +59,7 @@ def show_protocol(study: Study, model: str) -> HTML:
     """How a model is trained: the settings that every reader asks for, and those of its own."""
     own, largest = study.of(model), max(study.images_per_class)
     told = {name: getattr(own, name) for name in [*ASKED_FOR, *study.models[model].own]}
-    told["steps at the largest size"] = own.epochs * -(-2 * largest // own.batch_size)
+    told["steps at the largest size"], _ = distance(study, model, largest)
     values = [", ".join(map(str, v)) if isinstance(v, tuple) else str(v) for v in told.values()]
     table = pd.DataFrame({"setting": list(told), "value": values})
     return show(table, f"Settings of {study.labels[model]}")

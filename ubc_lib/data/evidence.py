@@ -46,12 +46,10 @@ def likenesses(about: pd.DataFrame) -> list[str]:
         for _, alike in hashes.groupby("look")["patient"]
         if len(patients := alike.unique()) > 1
     }
+    if not pairs:
+        return []
     listed = "; ".join(sorted(pairs)[:5]) + ("; …" if len(pairs) > 5 else "")
-    return (
-        [f"Images look alike in {len(pairs)} pairs, perhaps one patient's: {listed}."]
-        if pairs
-        else []
-    )
+    return [f"Images look alike in {len(pairs)} pairs, perhaps one patient's: {listed}."]
 
 
 def labels_together(about: pd.DataFrame, has_labels: bool) -> list[str]:

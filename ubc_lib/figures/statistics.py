@@ -115,8 +115,7 @@ def roc(study: Study, predictions: pd.DataFrame) -> Figure:
     Slices of all seeds together; a dot is the threshold of one half, by which accuracies are
     counted. predictions: see `Runs.predictions`, of one size.
     """
-    figure, axes = plt.subplots(figsize=(WIDTH, 4.6))
-    axes.plot([0, 1], [0, 1], color=NEUTRAL, ls="--", lw=1.2)
+    figure, axes = _unit_square()
     for model, rows in predictions.groupby("model"):
         if rows["target"].nunique() < 2:
             continue
@@ -127,13 +126,7 @@ def roc(study: Study, predictions: pd.DataFrame) -> Figure:
         axes.scatter(said[~target].mean(), said[target].mean(), s=60, color=colour, zorder=5)
     if predictions["target"].nunique() < 2:
         axes.set_title("No finished run of this size.")
-    axes.set(
-        xlim=(-0.03, 1.03),
-        ylim=(-0.03, 1.03),
-        aspect="equal",
-        xlabel="1 − specificity",
-        ylabel="sensitivity",
-    )
+    axes.set(xlabel="1 − specificity", ylabel="sensitivity")
     legend_above(axes)
     return figure
 
@@ -144,8 +137,7 @@ def reliability_diagram(study: Study, table: pd.DataFrame) -> Figure:
     The area of a dot is the number of slices; on the dashed line probabilities mean what they say.
     table: see `diagnosis.reliability`, of one size.
     """
-    figure, axes = plt.subplots(figsize=(WIDTH, 4.6))
-    axes.plot([0, 1], [0, 1], color=NEUTRAL, ls="--", lw=1.2)
+    figure, axes = _unit_square()
     for model, bins in table.groupby("model"):
         colour = model_colours(study)[model]
         area = 15 + 200 * bins["slices"] / bins["slices"].sum()
@@ -154,12 +146,14 @@ def reliability_diagram(study: Study, table: pd.DataFrame) -> Figure:
         axes.plot([], [], color=colour, marker="o", lw=1.5, label=study.labels[model])
     if table.empty:
         axes.set_title("No finished run of this size.")
-    axes.set(
-        xlim=(-0.03, 1.03),
-        ylim=(-0.03, 1.03),
-        aspect="equal",
-        xlabel="probability of the positive class",
-        ylabel="share that is positive",
-    )
+    axes.set(xlabel="probability of the positive class", ylabel="share that is positive")
     legend_above(axes)
     return figure
+
+
+def _unit_square() -> tuple[Figure, Axes]:
+    """Axes from 0 to 1 on either side, with their diagonal."""
+    figure, axes = plt.subplots(figsize=(WIDTH, 4.6))
+    axes.plot([0, 1], [0, 1], color=NEUTRAL, ls="--", lw=1.2)
+    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
+    return figure, axes

@@ -102,8 +102,8 @@ class Predictor:
         mask[places] = [unfit_plane(one, mask.shape[1:], study) > 0.5 for one in responses]
         table["drawn_share"] = mask[places].mean(axis=(1, 2))
         with_most = table["drawn_share"].nlargest(study.slices_per_patient).index
-        shown = table["drawn_share"] > 0
-        table["counted"] = (table.index.isin(with_most) & shown) | ~shown.any()
+        lesion = table["drawn_share"] > 0
+        table["counted"] = (table.index.isin(with_most) & lesion) | ~lesion.any()
         return Answer(path, table, images, responses, mask)
 
 
