@@ -68,6 +68,8 @@ def open_page(browser, address):
             page.on("requestfailed", lambda request: _fail(request, page.complaints))
             page.on("console", lambda message: _complain(message, page.complaints))
         page.goto(address + name, wait_until="networkidle")
+        # The theme turns titles into tooltips once its scripts have run.
+        page.wait_for_function("!document.querySelector('[data-bs-toggle=tooltip][title]')")
         return page
 
     yield open_page
