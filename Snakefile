@@ -10,7 +10,8 @@ from ubc_lib.training.cost import job_minutes, memory_mb
 from ubc_lib.system.errors import InputError
 from ubc_lib.data.slices import made_from
 from ubc_lib.results.record import first_weights, record_path
-from ubc_lib.study import ROOT, Study, parts_of
+from ubc_lib.study import Study, parts_of
+from ubc_lib.study.files import ROOT
 
 # Percent-encoded by `python -m ubc_lib study`: Snakemake's jobs change quotes on their way.
 STUDY, SETTINGS, COHORT_ROOT = (
@@ -142,6 +143,16 @@ rule explorer:
         RUN
 
 
+rule artefacts:
+    input:
+        rules.results.output,
+        notebook=ROOT / "notebooks/08_artefacts.ipynb",
+    output:
+        NOTEBOOKS / "08_artefacts.ipynb",
+    shell:
+        RUN
+
+
 rule book:
     input:
         rules.cohort.output,
@@ -150,5 +161,6 @@ rule book:
         rules.results.output,
         rules.explorer.output,
         rules.statistics.output,
+        rules.artefacts.output if study.artefacts else [],
     shell:
         "python -m ubc_lib book {study.name:q}"

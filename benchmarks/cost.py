@@ -16,7 +16,8 @@ from scipy.optimize import nnls
 
 from ubc_lib.models import build_model
 from ubc_lib.results.runs import write_table
-from ubc_lib.study import PAPER_LABELS, ROOT, Study
+from ubc_lib.study import PAPER_LABELS, Study
+from ubc_lib.study.files import ROOT
 from ubc_lib.training.cost import (
     ERRORS,
     RATES,

@@ -19,7 +19,8 @@ from ubc_lib.figures.style import use_book_style
 from ubc_lib.phantom.cohort import GRADES, make_scan
 from ubc_lib.phantom.designed import Design
 from ubc_lib.results.runs import KEYS, write_table
-from ubc_lib.study import ROOT, Study
+from ubc_lib.study import Study
+from ubc_lib.study.files import ROOT
 from ubc_lib.system.files import atomic_path
 from ubc_lib.training.run import train_across_sizes
 

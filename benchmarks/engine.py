@@ -23,7 +23,8 @@ import pandas as pd
 import torch
 
 from ubc_lib.models import NETWORKS, build_model, parameter_count
-from ubc_lib.study import Study, data_folder
+from ubc_lib.study import Study
+from ubc_lib.study.files import data_folder
 from ubc_lib.training.device import choose_device, choose_precision, cpu_threads, device_name
 from ubc_lib.training.provenance import git_commit
 

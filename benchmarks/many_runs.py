@@ -27,7 +27,8 @@ from ubc_lib.results.runs import Runs, load_runs
 from ubc_lib.results.summary import summarise
 from ubc_lib.results.tables import accuracy_by_images, missing_runs, run_overview, table_3
 from ubc_lib.statistics.comparison import compare_models
-from ubc_lib.study import ROOT, Study
+from ubc_lib.study import Study
+from ubc_lib.study.files import ROOT
 
 RESULTS = Path(__file__).with_suffix(".csv")
 EPOCHS, EVALUATED = 200, 40

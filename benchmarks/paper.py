@@ -17,7 +17,8 @@ import torch
 
 from benchmarks.engine import add_rows, arrays
 from ubc_lib.models import build_model
-from ubc_lib.study import Study, data_folder
+from ubc_lib.study import Study
+from ubc_lib.study.files import data_folder
 from ubc_lib.training.device import choose_device, choose_precision, cpu_threads, device_name
 from ubc_lib.training.examples import Examples
 from ubc_lib.training.loop import fit

@@ -13,7 +13,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ubc_lib.figures.style import PAPER_COLOURS, WIDTH, use_book_style
-from ubc_lib.study import PAPER_LABELS, ROOT
+from ubc_lib.study import PAPER_LABELS
+from ubc_lib.study.files import ROOT
 from ubc_lib.system.files import atomic_path
 
 BENCHMARKS = ROOT / "data" / "results" / "benchmarks"

@@ -21,7 +21,8 @@ from torch import nn
 from benchmarks.engine import arrays
 from ubc_lib.models import NETWORKS, build_model
 from ubc_lib.results.runs import write_table
-from ubc_lib.study import ROOT, Study
+from ubc_lib.study import Study
+from ubc_lib.study.files import ROOT
 from ubc_lib.training import loop
 from ubc_lib.training.device import choose_device, choose_precision, cpu_threads, device_name
 from ubc_lib.training.examples import Examples

@@ -14,7 +14,8 @@ import pandas as pd
 from benchmarks.engine import add_rows
 from ubc_lib.data.slices import load_slices
 from ubc_lib.results.runs import load_runs
-from ubc_lib.study import Study, data_folder
+from ubc_lib.study import Study
+from ubc_lib.study.files import data_folder
 from ubc_lib.training import run
 
 # Steps are larger than the paper's, so that something is learnt in few of them.

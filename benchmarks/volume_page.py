@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from ubc_lib.figures.slices import draw_mask
 from ubc_lib.phantom.cohort import AFFINE, make_scan
-from ubc_lib.study import ROOT
+from ubc_lib.study.files import ROOT
 from ubc_lib.system.files import atomic_path
 
 FOLDER = ROOT / "book" / "static" / "volume"

@@ -21,7 +21,8 @@ from ubc_lib.book.tables import show
 from ubc_lib.book.widgets import slice_explorer, training_explorer
 from ubc_lib.book.words import tell
 from ubc_lib.data.slices import Slices
-from ubc_lib.study import PAPER_COHORTS, PAPER_LABELS, ROOT
+from ubc_lib.study import PAPER_COHORTS, PAPER_LABELS
+from ubc_lib.study.files import ROOT
 
 # A name that is a script, and that is evaluated where it is taken for a template. The product is
 # long, since a page full of measurements holds any few digits by chance.

@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ubc_lib import study
 from ubc_lib.data.brats import read_brats
 from ubc_lib.data.readers import READERS, Reader
 from ubc_lib.models import NETWORKS, Output
+from ubc_lib.study import Study, files
 
 LABEL = "Tiny but new"
 STUDY = f"""
@@ -58,7 +58,7 @@ class Tiny(TinyWithoutMask):
         return Output(self.classifier(features.mean(dim=(2, 3))), self.mask(features))
 
 
-def read_hospital(asked: study.Study):
+def read_hospital(asked: Study):
     """A cohort that lies on disk as BraTS does, of one site."""
     return read_brats(asked.cohort_root).assign(site="here")
 
@@ -67,4 +67,4 @@ def register() -> None:
     """Make them known, and the folder UBC_STUDIES that of the studies."""
     NETWORKS.update(tiny=Tiny, tiny_without_mask=TinyWithoutMask)
     READERS["hospital"] = Reader(read_hospital, "a folder", "patients of the hospital")
-    study.STUDIES = Path(os.environ["UBC_STUDIES"])
+    files.STUDIES = Path(os.environ["UBC_STUDIES"])

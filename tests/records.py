@@ -4,7 +4,7 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from ubc_lib.results.record import FORMAT, computing_settings, record_path, write_record
-from ubc_lib.study import ROOT
+from ubc_lib.study.files import ROOT
 
 WARNING = new_output("stream", name="stderr", text=f"{ROOT}/ubc_lib/figures/curves.py:1: a warning")
 PICTURE = new_output("display_data", {"image/png": "cGljdHVyZQ=="})

@@ -13,7 +13,6 @@ from tests import change_it
 from tests.book_samples import book_project, summary_of
 from tests.conftest import brain, lesion, tiny_study, write_patient, write_tree
 from tests.records import made_record
-from ubc_lib import study as settings
 from ubc_lib.book.build import build
 from ubc_lib.book.notebooks import execute
 from ubc_lib.book.verdict import verdict_page
@@ -25,7 +24,9 @@ from ubc_lib.results.summary import summarise
 from ubc_lib.results.tables import table_3
 from ubc_lib.statistics.comparison import compare_models
 from ubc_lib.statistics.judge import Evidence
-from ubc_lib.study import ROOT, Study
+from ubc_lib.study import Study
+from ubc_lib.study import files as settings
+from ubc_lib.study.files import ROOT
 from ubc_lib.training import run
 from ubc_lib.training.evaluation import predict
 from ubc_lib.training.examples import Examples

@@ -23,7 +23,8 @@ from ubc_lib.data.readers import read_cohort
 from ubc_lib.data.slices import load_slices, make_slices
 from ubc_lib.results.record import read_record, record_path
 from ubc_lib.results.runs import load_runs
-from ubc_lib.study import ROOT, Study
+from ubc_lib.study import Study
+from ubc_lib.study.files import ROOT
 from ubc_lib.system.errors import InputError
 from ubc_lib.training import checkpoint, run
 from ubc_lib.training.run import train_across_sizes, train_run

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ubc_lib.study import ROOT
+from ubc_lib.study.files import ROOT
 
 LIBRARY = ROOT / "ubc_lib"
 ENTRIES = {

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import pytest
 
 from ubc_lib.__main__ import main
-from ubc_lib.study import ROOT
+from ubc_lib.study.files import ROOT
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from ubc_lib.study import ROOT
+from ubc_lib.study.files import ROOT
 
 REQUIRED = {
     *("jupyter-book", "torch", "torchvision", "segmentation-models-pytorch", "nibabel"),

@@ -24,7 +24,7 @@ from ubc_lib.data.volumes import read_volume
 from ubc_lib.figures.curves import areas_by_class
 from ubc_lib.figures.slices import response_grid, slice_grid
 from ubc_lib.results.tables import sites
-from ubc_lib.study import ROOT
+from ubc_lib.study.files import ROOT
 from ubc_lib.system.errors import InputError
 
 SCRIPT = "<script>alert(1)</script>"

@@ -13,7 +13,8 @@ from tests import slurm
 from tests.conftest import write_tree
 from tests.training.test_run import without_time
 from ubc_lib.results.record import read_record
-from ubc_lib.study import ROOT, Study
+from ubc_lib.study import Study
+from ubc_lib.study.files import ROOT
 from ubc_lib.training.cost import memory_mb
 from ubc_lib.training.run import train_across_sizes
 

@@ -6,7 +6,8 @@ from pydantic import ValidationError
 
 from tests.conftest import tiny_study
 from ubc_lib.results.record import computing_settings
-from ubc_lib.study import ROOT, Study, parts_of, study_names
+from ubc_lib.study import Study, parts_of
+from ubc_lib.study.files import ROOT, study_names
 from ubc_lib.system.errors import InputError
 
 
@@ -58,9 +59,25 @@ def test_the_page_on_own_data_shows_one_study_as_a_command_and_as_a_file(tmp_pat
     page = (ROOT / "book" / "own_data.md").read_text(encoding="utf-8")
     command = re.search(r'SET="([^"]+)"', page)[1].replace("\\\n", " ")
     as_command = Study.load("paper", command)
-    monkeypatch.setattr("ubc_lib.study.STUDIES", tmp_path)
+    monkeypatch.setattr("ubc_lib.study.files.STUDIES", tmp_path)
     (tmp_path / "mine.yaml").write_text(re.search(r"yaml\n(.+?)```", page, re.DOTALL)[1])
     assert Study.load("mine") == as_command
+
+
+def test_a_study_like_another_differs_in_what_its_file_says_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr("ubc_lib.study.files.STUDIES", tmp_path)
+    first = {"title": "First", "cohort": "phantom", "images_per_class": [2], "seeds": [0, 1]}
+    second = {"title": "Second", "like": "first", "seeds": [7]}
+    for name, fields in {"first": first, "second": second, "third": {"like": "second"}}.items():
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(fields))
+    own = {"name": "second", "title": "Second", "seeds": (7,)}
+    assert Study.load("second") == Study.load("first").model_copy(update=own)
+    assert Study.load("second", "seeds=[7]").name == "second"
+    assert Study.load("third").seeds == (7,)
+    for other, problem in {"frist": "no study 'frist'", "third": "circle: second, third"}.items():
+        (tmp_path / "second.yaml").write_text(yaml.safe_dump(second | {"like": other}))
+        with pytest.raises(InputError, match=problem):
+            Study.load("second")
 
 
 def test_the_name_of_another_study_is_refused():

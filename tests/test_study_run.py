@@ -14,14 +14,16 @@ from tests.conftest import brain, write_nifti, write_tree
 from ubc_lib.results.record import read_record, record_path
 from ubc_lib.results.runs import load_runs
 from ubc_lib.results.summary import read_summary
-from ubc_lib.study import ROOT, Study
+from ubc_lib.study import Study
+from ubc_lib.study.files import ROOT
 
 pytestmark = pytest.mark.slow
 
 SETTINGS = (
     "name=tiny patients_per_class=4 slices_per_patient=2 image_size=32 images_per_class=[1,4] "
-    "seeds=[0] epochs=2 evaluate_every=1 batch_size=4"
+    "seeds=[0] epochs=2 evaluate_every=1 batch_size=4 artefacts=true"
 )
+PAGES = ("explorer", "statistics", "artefacts")
 
 
 def snakemake(
@@ -55,7 +57,7 @@ def finished(tmp_path_factory):
     """A finished study: its data folder and the log of its run."""
     folder = tmp_path_factory.mktemp("study")
     write_tree(folder / "tree")
-    done = snakemake(folder / "data", folder / "tree", "models", "explorer", "statistics")
+    done = snakemake(folder / "data", folder / "tree", "models", *PAGES)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "data", done.stdout
 
@@ -76,6 +78,7 @@ def test_all_notebooks_are_executed(study):
         "04_results",
         "05_explorer",
         "06_statistics",
+        "08_artefacts",
     }
 
 
@@ -100,12 +103,12 @@ def test_no_notebook_shows_a_warning(study):
 
 def test_figures_and_tables_have_their_data_beside_them(study):
     names = {path.name for path in (study.run_folder / "tables").glob("*.csv")}
-    assert {"table_3.csv", "figures_6_7.csv", "comparison.csv"} <= names
+    assert {"table_3.csv", "figures_6_7.csv", "comparison.csv", "artefacts.csv"} <= names
 
 
 def test_a_second_call_runs_nothing(finished, study, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in study.run_folder.rglob("*.ipynb")}
-    done = snakemake(finished[0], finished[0].parent / "tree", "models", "explorer", "statistics")
+    done = snakemake(finished[0], finished[0].parent / "tree", "models", *PAGES)
     assert done.returncode == 0
     assert before == {path: path.stat().st_mtime_ns for path in before}
 

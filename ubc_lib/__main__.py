@@ -24,7 +24,8 @@ def study(options: argparse.Namespace) -> None:
     from ubc_lib.data.readers import cohort_state  # noqa: PLC0415
     from ubc_lib.data.slices import made_from  # noqa: PLC0415
     from ubc_lib.results.record import check_first_weights  # noqa: PLC0415
-    from ubc_lib.study import PAPER_LABELS, ROOT, Study, data_folder  # noqa: PLC0415
+    from ubc_lib.study import PAPER_LABELS, Study  # noqa: PLC0415
+    from ubc_lib.study.files import ROOT, data_folder  # noqa: PLC0415
     from ubc_lib.system.signals import sigterm_forwarded  # noqa: PLC0415
 
     asked = Study.load(options.study, options.settings, options.cohort_root)

@@ -18,7 +18,8 @@ from ubc_lib.book.build import build, install_scripts, study_folders
 from ubc_lib.book.settings import settings_page
 from ubc_lib.book.stage import stage
 from ubc_lib.book.verdict import WITHHELD, explorable
-from ubc_lib.study import ROOT, Study
+from ubc_lib.study import Study
+from ubc_lib.study.files import ROOT
 from ubc_lib.study.protocol import Model
 from ubc_lib.system.errors import InputError
 

@@ -5,7 +5,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from ubc_lib.book.notebooks import execute, open_study, read_parameters
-from ubc_lib.study import ROOT
+from ubc_lib.study.files import ROOT
 from ubc_lib.system.errors import InputError
 
 SOURCES = sorted((ROOT / "notebooks").glob("*.ipynb"))

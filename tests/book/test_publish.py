@@ -25,7 +25,8 @@ from ubc_lib.book.publish import (
     update_readme,
 )
 from ubc_lib.figures.style import use_book_style
-from ubc_lib.study import ROOT, Study
+from ubc_lib.study import Study
+from ubc_lib.study.files import ROOT
 from ubc_lib.system.errors import InputError
 
 

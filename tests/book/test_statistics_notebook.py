@@ -10,7 +10,8 @@ from tests.conftest import tiny_study
 from tests.records import made_record, record_all
 from ubc_lib.results.record import record_path, write_record
 from ubc_lib.results.runs import write_tables
-from ubc_lib.study import ROOT, Study
+from ubc_lib.study import Study
+from ubc_lib.study.files import ROOT
 
 SOURCE = ROOT / "notebooks" / "06_statistics.ipynb"
 TABLES = {

@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import tiny_study
 from ubc_lib.data.arrays import slices_of
 from ubc_lib.data.slices import read_slices
-from ubc_lib.study import ROOT
+from ubc_lib.study.files import ROOT
 from ubc_lib.system.errors import InputError
 
 SETTINGS = {"cohort": "manifest", "positive_label": "b", "image_size": 32, "normalisation": "none"}

@@ -18,7 +18,8 @@ from ubc_lib.data.public import (
 from ubc_lib.data.readers import read_cohort
 from ubc_lib.data.slices import make_slices
 from ubc_lib.data.volumes import read_volume
-from ubc_lib.study import ROOT, Study
+from ubc_lib.study import Study
+from ubc_lib.study.files import ROOT
 from ubc_lib.system.errors import InputError
 
 

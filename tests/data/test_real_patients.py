@@ -5,7 +5,7 @@ import pytest
 from tests.conftest import tiny_study
 from ubc_lib.data.brats import read_brats
 from ubc_lib.data.slices import make_slices
-from ubc_lib.study import ROOT
+from ubc_lib.study.files import ROOT
 
 SHARED = ROOT.parent / "shared" / "data"
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from ubc_lib.study import ROOT
+from ubc_lib.study.files import ROOT
 
 MUTANTS = Path(__file__).with_name("mutants.yaml")
 SURVIVED = "UNNOTICED"

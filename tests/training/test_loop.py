@@ -14,7 +14,7 @@ from torch import nn
 from tests.conftest import tiny_study
 from ubc_lib.losses import joint_loss
 from ubc_lib.models import NETWORKS, build_model
-from ubc_lib.study import ROOT
+from ubc_lib.study.files import ROOT
 from ubc_lib.system.errors import InputError
 from ubc_lib.training.checkpoint import Checkpoint
 from ubc_lib.training.device import cpu_threads

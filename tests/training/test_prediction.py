@@ -58,7 +58,7 @@ class Bright(nn.Module):
 
 @pytest.fixture
 def bright(trained, monkeypatch):
-    monkeypatch.setattr(prediction, "kept_networks", lambda *_: [(Bright(), None)])
+    monkeypatch.setattr(prediction, "kept_networks", lambda *_: {0: (Bright(), None)})
     return trained
 
 
@@ -112,7 +112,7 @@ def test_a_mask_lies_on_its_image_however_that_is_stored(bright, tmp_path, axes)
 
 
 def test_of_a_volume_in_which_nothing_is_drawn_all_slices_are_counted(bright, monkeypatch):
-    monkeypatch.setattr(prediction, "kept_networks", lambda *_: [(Blank(), None)])
+    monkeypatch.setattr(prediction, "kept_networks", lambda *_: {0: (Blank(), None)})
     image = next(bright.cohort_root.rglob("*_flair.nii*"))
     assert Predictor(bright, "ubc_resnet34")(image).slices["counted"].all()
 

@@ -22,7 +22,8 @@ from ubc_lib.results.record import (
 )
 from ubc_lib.results.runs import load_runs
 from ubc_lib.results.tables import accuracy_by_images, run_overview
-from ubc_lib.study import ROOT, Study
+from ubc_lib.study import Study
+from ubc_lib.study.files import ROOT
 from ubc_lib.system import files
 from ubc_lib.system.errors import InputError
 from ubc_lib.system.seeds import torch_seed

@@ -13,7 +13,7 @@ import yaml
 from ubc_lib.book.pdf import print_page
 from ubc_lib.book.stage import stage
 from ubc_lib.book.verdict import PDF
-from ubc_lib.study import ROOT, data_folder
+from ubc_lib.study.files import ROOT, data_folder
 from ubc_lib.system.errors import InputError
 from ubc_lib.system.files import atomic_path
 

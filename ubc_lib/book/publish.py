@@ -14,7 +14,8 @@ from ubc_lib.book.words import say
 from ubc_lib.results.archive import PUBLISHED_RECORDS, publish_records
 from ubc_lib.results.runs import load_runs, write_table
 from ubc_lib.results.summary import read_summary
-from ubc_lib.study import ROOT, Study, data_folder
+from ubc_lib.study import Study
+from ubc_lib.study.files import ROOT, data_folder
 from ubc_lib.system.errors import InputError
 from ubc_lib.system.files import atomic_path
 
@@ -46,7 +47,7 @@ def publish(study: Study, target: Path | None = None) -> Path:
     source, target = study.run_folder, target or study.results_folder
     loaded = load_runs(study)
     _publish_runs(study, target, loaded.runs)
-    notebooks = sorted((source / "notebooks").glob("0[1-6]*.ipynb"))
+    notebooks = sorted((source / "notebooks").glob("0*.ipynb"))
     if study.part_of or not notebooks:
         return target
     needed = [source / name for name in ("summary.json", FIGURE)]

@@ -20,11 +20,12 @@ from ubc_lib.book.verdict import FIGURE, ROC, WITHHELD, status_box, study_page, 
 from ubc_lib.book.words import say
 from ubc_lib.results.summary import read_summary
 from ubc_lib.statistics.judge import Evidence
-from ubc_lib.study import ROOT
+from ubc_lib.study.files import ROOT
 from ubc_lib.system.errors import InputError
 
 SHARED_PAGE = "02_models"
 PAGES = ("01_cohort", "03_train-*-seed*[0-9]", "04_results", "05_explorer", "06_statistics")
+PAGES += ("08_artefacts",)  # of studies that ask for it
 EXPLORER = "05_explorer"
 OF_PAPER = "of-the-paper"  # a tag
 LEFT_OUT = (

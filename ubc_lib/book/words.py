@@ -16,7 +16,8 @@ from markupsafe import Markup
 from ubc_lib.results import paper
 from ubc_lib.statistics import judge
 from ubc_lib.statistics.benefit import SMALL, mask_helps
-from ubc_lib.study import ROOT, Pair, Study
+from ubc_lib.study import Pair, Study
+from ubc_lib.study.files import ROOT
 
 ABSENT = "–"
 NAN = float("nan")

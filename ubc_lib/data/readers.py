@@ -25,7 +25,8 @@ from ubc_lib.data.public import (
     read_tcga_lgg,
 )
 from ubc_lib.phantom.cohort import write_phantom
-from ubc_lib.study import SYNTHETIC, Study, data_folder, study_names
+from ubc_lib.study import SYNTHETIC, Study
+from ubc_lib.study.files import data_folder, study_names
 from ubc_lib.system.errors import InputError, unknown_name
 
 BRATS_LABELS = (0, 1, 2, 3, 4)

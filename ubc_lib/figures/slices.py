@@ -75,7 +75,7 @@ def slice_grid(slices: Slices, rows: np.ndarray, masks: bool = False) -> Figure:
     for label, line in zip(labels, grid, strict=True):
         of_class = table.index[table["label"] == label]
         for axes in line:
-            _blank(axes)
+            blank(axes)
         for axes, row in zip(line, of_class, strict=False):
             draw_slice(axes, slices.images[row])
             if masks:
@@ -112,7 +112,7 @@ def response_grid(
     for place, (line, row) in enumerate(zip(grid, rows, strict=True)):
         one = slices.table.iloc[row]
         for axes in line:
-            _blank(axes)
+            blank(axes)
         draw_slice(line[0], slices.images[row])
         draw_slice(line[1], slices.images[row])
         draw_mask(line[1], slices.masks[row])
@@ -165,7 +165,8 @@ def draw_mask(axes: Axes, mask: np.ndarray) -> None:
         axes.contour(mask, levels=[0.5], colors=[LESION_COLOUR], linewidths=1.2)
 
 
-def _blank(axes: Axes) -> None:
+def blank(axes: Axes) -> None:
+    """Axes for a picture alone."""
     axes.set(xticks=[], yticks=[])
     axes.grid(False)
     for spine in axes.spines.values():

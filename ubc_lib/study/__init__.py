@@ -1,7 +1,6 @@
 """One study: every setting that a result depends on, checked and frozen."""
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Self
@@ -16,22 +15,16 @@ from pydantic import (
 )
 
 from ubc_lib.study.cohort import Cohort, Seed
+from ubc_lib.study.files import data_folder, described_study, study_names
 from ubc_lib.study.protocol import Model, Name, Protocol
 from ubc_lib.system.errors import InputError, unknown_name
-from ubc_lib.system.settings import derived_name, explain, parse_settings, read_yaml
+from ubc_lib.system.settings import derived_name, explain, parse_settings
 
-ROOT = Path(__file__).resolve().parents[2]
-STUDIES = ROOT / "studies"
 SYNTHETIC = "phantom"  # the cohort that is made, not read
 # Patients whom the paper is about, or made in their likeness.
 PAPER_COHORTS = (SYNTHETIC, "brats", "brats2020_slices")
 # The networks of the paper, as it prints their names.
 PAPER_LABELS = {"resnet34": "ResNet34", "ubc_resnet34": "UBC-ResNet34"}
-
-
-def data_folder() -> Path:
-    """Where cohorts, runs and results live: `data/`, or wherever UBC_DATA points."""
-    return Path(os.environ.get("UBC_DATA", ROOT / "data"))
 
 
 class Pair(NamedTuple):
@@ -44,6 +37,7 @@ class Pair(NamedTuple):
 class Study(Protocol, Cohort):
     """The settings of one study, read from `studies/<name>.yaml`.
 
+    A file that names another study in `like` has its settings but for those it gives itself.
     Models are trained alike but for what an entry of `models` says of itself. A run's seed draws
     the halves, the subset, and the first weights with the order of images.
     """
@@ -85,6 +79,9 @@ class Study(Protocol, Cohort):
     """Whether some are written by hand for speed, or all are torch's."""
     keep_weights: Literal["first", "all"] = "first"
     """Of the largest runs, those of the first seed or of all."""
+    artefacts: bool = False
+    """Test the kept networks on images with noise and artefacts, too: see
+    `ubc_lib.training.artefacts`."""
     threads: PositiveInt = 1
     """Of a training on a CPU."""
 
@@ -146,7 +143,7 @@ class Study(Protocol, Cohort):
         if self.without_lesion and (self.view == "lesion" or self.smallest_lesion_mm2):
             raise ValueError("without_lesion: there is no lesion to cut boxes or ask areas of")
         for name in self.models if self.without_lesion else ():
-            if self.of(name).image != "whole" or self.of(name).mask_input:
+            if self.of(name).needs_mask:
                 raise ValueError(f"without_lesion: its masks give the class away (model {name})")
         return self
 
@@ -158,13 +155,9 @@ class Study(Protocol, Cohort):
         says), so results never mix; of `cohort_root` the fingerprint of the data takes care.
         Raises InputError naming the unknown study, key or value and what is allowed.
         """
-        path = STUDIES / f"{name}.yaml"
-        if not path.is_file():
-            known = ", ".join(study_names())
-            raise InputError(f"There is no study {name!r}. Known studies: {known}.")
-        described = read_yaml(path) | {"name": name}
+        described = described_study(name) | {"name": name}
         given = parse_settings(settings)
-        plain = cls.create(described, source=str(path)).model_dump(mode="json")
+        plain = cls.create(described, source=f"studies/{name}.yaml").model_dump(mode="json")
         asked = cls.create(described | given, source=f"study {name!r}").model_dump(mode="json")
         changed = {key: value for key, value in given.items() if plain[key] != asked[key]}
         if changed and "name" not in changed:
@@ -281,11 +274,6 @@ def with_younger(settings: dict, wanted: Iterable[str]) -> dict:
     """Stored settings with the wanted ones that are younger: those had their default's meaning."""
     younger = {key: Study.model_fields[key].default for key in wanted if key not in settings}
     return json.loads(json.dumps(younger, default=str)) | settings
-
-
-def study_names() -> list[str]:
-    """Names of the studies in `studies/`."""
-    return sorted(path.stem for path in STUDIES.glob("*.yaml"))
 
 
 def parts_of(study: Study) -> list[Study]:

@@ -80,18 +80,22 @@ class Protocol(BaseModel):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Of layers' arithmetic: bf16 where the device has units for it, or what is named."""
 
+    @property
+    def needs_mask(self) -> bool:
+        """Whether a model is shown the true mask of a test image, which no user has."""
+        return self.image != "whole" or self.mask_input
+
     def contradiction(self, fewest: int, most: int, half: int | None) -> str | None:
         """What of these settings cannot be together, or not with so many images per class.
 
         half: images of each class in the training half, where that is known beforehand.
         """
-        sees_all = self.image == "whole"
         problems = {
             "margin needs two_step, or an image that is masked or outside": (
-                self.margin and sees_all and not self.two_step
+                self.margin and self.image == "whole" and not self.two_step
             ),
             "two_step makes the image itself; it needs image: whole and no mask_input": (
-                self.two_step and not (sees_all and not self.mask_input)
+                self.two_step and self.needs_mask
             ),
             "two_step trains on five parts of the patients: images_per_class of 3 or more": (
                 self.two_step and fewest < 3

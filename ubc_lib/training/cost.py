@@ -10,7 +10,8 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from ubc_lib.study import ROOT, Study
+from ubc_lib.study import Study
+from ubc_lib.study.files import ROOT
 
 RATES = ROOT / "data" / "cost" / "rates.csv"
 ERRORS = RATES.with_name("errors.csv")

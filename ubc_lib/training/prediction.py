@@ -23,6 +23,8 @@ from ubc_lib.training.evaluation import predict, response_maps
 from ubc_lib.training.weights import DRAWING, load_weights
 
 GREY = "grey"  # the channel of an image that is taken as it is
+# A network, and for a two-step model the one that draws what it is shown.
+Kept = tuple[nn.Module, nn.Module | None]
 
 
 @dataclass(frozen=True)
@@ -61,14 +63,19 @@ class Predictor:
         if model not in study.models:
             raise InputError(unknown_name("model", model, study.models, f"study {study.name}"))
         self.study = study.of(model)
-        control = self.study.image != "whole" or self.study.mask_input
+        control = self.study.needs_mask
         if control or study.view == "lesion":
             raise InputError(
                 f"{f'Model {model}' if control else 'view=lesion'} of study {study.name} needs the "
                 "true mask of an image, which new ones do not have."
             )
         slices = read_slices(study)
-        self.networks = kept_networks(study, model, slices.fingerprint)
+        self.networks = [*kept_networks(study, model, slices.fingerprint).values()]
+        if not self.networks:
+            raise InputError(
+                f"Study {study.name} keeps no weights of {model} in "
+                f"{weights_path(study, model).parent}. Run make study STUDY={study.name}."
+            )
         table = slices.table
         self.labels = table.drop_duplicates("target").set_index("target")["label"].to_dict()
         channels = [channel] if channel else table["channel"].unique()
@@ -92,7 +99,7 @@ class Predictor:
             images = fitted(volume.image[places], study)
         if not np.isfinite(images).all():
             raise InputError(f"{path}: intensities are too large without normalisation.")
-        said = [_say(study, *pair, images) for pair in self.networks]
+        said = [ask(study, *pair, images) for pair in self.networks]
         probability = np.mean([one for one, _ in said], axis=0)
         table = pd.DataFrame({"slice_index": places, "probability": probability})
         drawn = [one for _, one in said if one is not None]
@@ -107,25 +114,18 @@ class Predictor:
         return Answer(path, table, images, responses, mask)
 
 
-def kept_networks(
-    study: Study, model: str, fingerprint: str
-) -> list[tuple[nn.Module, nn.Module | None]]:
-    """The networks of a model that a study keeps, each with the one that draws what it is shown.
+def kept_networks(study: Study, model: str, fingerprint: str) -> dict[int, Kept]:
+    """The networks of a model that a study keeps, by seed.
 
-    Only two-step models have the latter. fingerprint: of the study's slices. Raises InputError
-    where none is kept, or one is damaged, or was trained with other settings or on other data.
+    fingerprint: of the study's slices. Raises InputError where one is damaged, or was trained with
+    other settings or on other data.
     """
     parts = ["", DRAWING] if study.of(model).two_step else [""]
     seeds = [seed for seed in study.all_seeds if weights_path(study, model, seed).is_file()]
     for path in (weights_path(study, model, seed, part) for seed in seeds for part in parts):
         check_record(_about(path) | {"run": {"model": model}}, study, fingerprint, path)
-    if not seeds:
-        raise InputError(
-            f"Study {study.name} keeps no weights of {model} in {weights_path(study, model).parent}"
-            f". Run make study STUDY={study.name}."
-        )
-    kept = [[load_weights(study, model, seed, part) for part in parts] for seed in seeds]
-    return [(networks[0], networks[1] if len(networks) > 1 else None) for networks in kept]
+    kept = {seed: [load_weights(study, model, seed, part) for part in parts] for seed in seeds}
+    return {seed: (one[0], one[1] if len(one) > 1 else None) for seed, one in kept.items()}
 
 
 def _about(path: Path) -> dict:
@@ -143,8 +143,14 @@ def _about(path: Path) -> dict:
     return about
 
 
-def _say(study: Study, network: nn.Module, drawing: nn.Module | None, images: np.ndarray):
-    """Probabilities (n,) and, where anything is drawn, responses (n, H, W) of one network."""
+def ask(
+    study: Study, network: nn.Module, drawing: nn.Module | None, images: np.ndarray
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Probabilities (n,) and, where anything is drawn, responses (n, H, W) of one network.
+
+    study: a model's own. drawing: the network that draws what a two-step model is shown. images:
+    float32 (n, H, W), as in training.
+    """
     images = torch.as_tensor(images).unsqueeze(1)
     responses = response_maps(drawing or network, images)
     if drawing:

@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 import torch
 
-from ubc_lib.study import ROOT
+from ubc_lib.study.files import ROOT
 from ubc_lib.training.device import device_name
 
 PACKAGES = ("torch", "torchvision", "segmentation-models-pytorch", "numpy", "scipy", "nibabel")
