@@ -166,6 +166,12 @@ def test_no_voxel_of_the_brain_reads_zero():
     assert (flair[brain] == 1).all()
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_signal_below_nothing_reads_as_none():
+    flair, brain = scan(-0.1, replace(PLAIN, gamma=0.9))
+    assert (flair[brain] == 1).all()
+
+
 def test_noise_of_no_signal_has_the_mean_of_a_rayleigh_distribution():
     flair, brain = scan(0.0, replace(PLAIN, noise=0.1))
     assert flair[brain].mean() == pytest.approx(500 * 0.1 * np.sqrt(np.pi / 2), rel=0.01)

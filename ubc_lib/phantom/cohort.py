@@ -32,7 +32,7 @@ from ubc_lib.system.progress import progress_bar
 GRADES = ("HGG", "LGG")
 AFFINE = np.array([[-1, 0, 0, 0], [0, -1, 0, 239], [0, 0, 1, 0], [0, 0, 0, 1.0]])
 # Raised whenever the same seed gives other patients, so that two versions never share a folder.
-VERSION = 4
+VERSION = 5
 UNFINISHED = ".unfinished"
 PLAIN = Design()
 

@@ -51,7 +51,7 @@ def with_decoys(
         bars = np.where(place // BAR % 2, 1, -1).reshape([-1 if i == axis else 1 for i in range(3)])
         texture += region * bars
     strength = design.amplitude * patient.signal.std()
-    signal = np.maximum(patient.signal + strength * texture[patient.brain], 0)
+    signal = patient.signal + strength * texture[patient.brain]
     return patient._replace(signal=signal.astype(np.float32))
 
 

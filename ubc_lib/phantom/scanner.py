@@ -61,11 +61,11 @@ def acquire(
 ) -> np.ndarray:
     """FLAIR (int16, BOX_SHAPE) of `signal` (per brain voxel): 0 outside, at least 1 inside.
 
-    Slices are averaged over their thickness, get Rician noise (Gudbjartsson & Patz 1995), and are
+    No tissue has less signal than 0. Slices are averaged over their thickness, get Rician noise (Gudbjartsson & Patz 1995), and are
     interpolated back to 1 mm, as the released volumes were.
     """
     volume = np.zeros(BOX_SHAPE, np.float32)
-    volume[brain] = signal**scanner.gamma
+    volume[brain] = np.maximum(signal, 0) ** scanner.gamma
     average, interpolate = _slice_profile(BOX_SHAPE[2], scanner.thickness)
     slices = volume @ average.T
     noise = random.standard_normal((2, *slices.shape), dtype=np.float32) * scanner.noise
