@@ -6,7 +6,7 @@ import sys
 from urllib.parse import unquote
 
 from ubc_lib.data.readers import cohort_state
-from ubc_lib.training.cost import job_minutes, memory_mb
+from ubc_lib.training.cost import STARTUP_MINUTES, card_minutes, job_minutes, memory_mb
 from ubc_lib.system.errors import InputError
 from ubc_lib.data.slices import made_from
 from ubc_lib.results.record import first_weights, record_path
@@ -25,7 +25,10 @@ except InputError as error:
     sys.exit(f"Error: {error}")
 
 NOTEBOOKS = study.run_folder / "notebooks"
-NEEDS_GPU = config.get("gpu", "no") == "yes" or study.device == "cuda"
+NEEDS_GPU = study.device == "cuda" or (study.device == "auto" and config.get("gpu", "no") == "yes")
+CARDS = range(int(config.get("gpus", 1)) if NEEDS_GPU else 0)
+# Two minutes before its limit SLURM tells training to write a checkpoint and leave.
+LEAVE = "--signal=TERM@120"
 # exec: a signal to the job reaches Python, with no shell between.
 RUN = "exec python -m ubc_lib notebook {input.notebook:q} {output:q} study={STUDY:q} settings={SETTINGS:q}"
 
@@ -34,14 +37,13 @@ wildcard_constraints:
     seed=r"\d+",
 
 
-def lost_record(run):
-    """A file newer than a training's notebook where not all of its records are there any more."""
-    seed = int(run.seed)
-    notebook = NOTEBOOKS / f"03_train-{run.model}-seed{seed}.ipynb"
-    records = [record_path(study, run.model, size, seed) for size in study.sizes_of(seed)]
-    if not notebook.is_file() or all(path.is_file() for path in records):
+def lost_record(output, runs):
+    """A file newer than what says that runs are trained, where not all of their records are there.
+    """
+    records = [record_path(study, *run) for run in runs]
+    if not output.is_file() or all(path.is_file() for path in records):
         return []
-    mark, later = notebook.with_suffix(".lost"), notebook.stat().st_mtime + 1
+    mark, later = output.with_suffix(".lost"), output.stat().st_mtime + 1
     mark.write_text(str(later))  # else its content, as last time, would say that nothing is new
     os.utime(mark, (later, later))
     return [mark]
@@ -91,22 +93,48 @@ rule models:
         RUN
 
 
+# On a GPU one process trains all runs of a card, and the notebooks read their records.
+rule train_on_card:
+    input:
+        rules.cohort.output,
+        lambda of: lost_record(NOTEBOOKS / f"card{of.card}.trained", study.planned_runs),
+        [path for path in (first_weights(study, model) for model in study.models) if path],
+    output:
+        touch(NOTEBOOKS / "card{card}.trained"),
+    threads: study.threads
+    resources:
+        mem_mb=memory_mb(study),
+        gpu=1,
+        slurm_extra=LEAVE,
+        runtime=lambda of, attempt: attempt * card_minutes(study, len(CARDS)),
+    shell:
+        "exec python -m ubc_lib train {STUDY:q} {SETTINGS:q} --cohort-root={COHORT_ROOT:q}"
+        " --part {wildcards.card} --parts {CARDS.stop}"
+
+
 rule train:
     input:
         rules.cohort.output,
-        lost_record,
+        lambda run: lost_record(
+            NOTEBOOKS / f"03_train-{run.model}-seed{run.seed}.ipynb",
+            [(run.model, size, int(run.seed)) for size in study.sizes_of(int(run.seed))],
+        ),
         lambda run: first_weights(study, run.model) or [],
+        expand(rules.train_on_card.output, card=CARDS),
         notebook=ROOT / "notebooks/03_train.ipynb",
     output:
         NOTEBOOKS / "03_train-{model}-seed{seed}.ipynb",
     threads: study.threads
     resources:
         mem_mb=memory_mb(study),
-        gpu=int(NEEDS_GPU),
-        # Two minutes before its limit SLURM tells training to write a checkpoint and leave.
-        slurm_extra="--signal=TERM@120",
+        slurm_extra=LEAVE,
         runtime=lambda run, attempt: (
-            attempt * job_minutes(study, run.model, study.sizes_of(int(run.seed)))
+            attempt
+            * (
+                STARTUP_MINUTES
+                if NEEDS_GPU
+                else job_minutes(study, run.model, study.sizes_of(int(run.seed)))
+            )
         ),
     shell:
         RUN + " model={wildcards.model} seed={wildcards.seed}"

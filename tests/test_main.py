@@ -37,7 +37,24 @@ def test_a_study_is_run_by_snakemake_with_what_was_asked_for(executed):
     assert executed[executed.index("--cores") + 1] == "2"
     assert "gpu=3" in executed
     asked = told(executed)
+    assert (asked["gpu"], asked["gpus"]) == ("no", "3")
     assert (asked["study"], asked["settings"]) == ("quick", "epochs=3 seeds=[4]")
+
+
+@pytest.mark.parametrize(("device", "gpu"), [("auto", "yes"), ("cuda", "yes"), ("cpu", "no")])
+def test_a_gpu_is_asked_for_where_torch_and_the_study_use_one(executed, monkeypatch, device, gpu):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    main(["study", "quick", f"device={device}"])
+    assert told(executed)["gpu"] == gpu
+
+
+def test_a_gpu_that_torch_cannot_use_is_not_passed_over_in_silence(executed, monkeypatch, capsys):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("shutil.which", lambda name: "/bin/nvidia-smi")
+    main(["study", "quick"])
+    assert "cannot use, so all is trained on the CPU" in capsys.readouterr().out
+    main(["study", "quick", "device=cpu"])
+    assert "cannot use" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("title", ["a b", 'with "quotes"', "a {braces} %20"])

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import nbformat
@@ -32,6 +33,7 @@ def snakemake(
     *targets: str,
     settings: str = SETTINGS,
     gpu: str = "no",
+    gpus: int = 1,
     cores: int = 2,
 ):
     environment = os.environ | {"UBC_DATA": str(data), "PYTHONUNBUFFERED": "1"}
@@ -40,9 +42,9 @@ def snakemake(
         [
             *("snakemake", *targets, "--cores", str(cores), "--nolock"),
             *([] if "--dry-run" in targets else ["--quiet", "all"]),
-            *("--rerun-triggers", "mtime", "--resources", "gpu=1"),
+            *("--rerun-triggers", "mtime", "--resources", f"gpu={gpus}"),
             *("--config", "study=lesion_crops", f"settings={settings}", f"cohort_root={root}"),
-            f"gpu={gpu}",
+            *(f"gpu={gpu}", f"gpus={gpus}"),
         ],
         env=environment,
         cwd=ROOT,
@@ -137,28 +139,57 @@ def test_after_a_file_of_the_cohort_has_changed_its_runs_are_refused(finished, t
     assert "fingerprint of the data" in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(("cores", "gpu"), [(1, "no"), (2, "yes")], ids=["core", "GPU"])
-def test_on_one_core_or_gpu_one_training_runs_at_a_time(tmp_path, cores, gpu):
+def test_on_one_core_one_training_runs_at_a_time(tmp_path):
     write_tree(tmp_path / "tree")
     settings = SETTINGS.replace("[1,4]", "[1]")
-    asked = {"settings": settings, "cores": cores, "gpu": gpu}
-    done = snakemake(tmp_path / "data", tmp_path / "tree", "results", **asked)
+    done = snakemake(tmp_path / "data", tmp_path / "tree", "results", settings=settings, cores=1)
     assert done.returncode == 0, done.stdout + done.stderr
-    times = []
-    for path in tmp_path.rglob("03_train-*.ipynb"):
-        about = nbformat.read(path, 4).metadata["papermill"]
-        times.append((about["start_time"], about["end_time"]))
+    times = [(about["start_time"], about["end_time"]) for about in executed(tmp_path)]
     (_, first_end), (second_start, _) = sorted(times)
     assert first_end < second_start
 
 
+def executed(folder: Path) -> list[dict]:
+    """What papermill says of the notebooks of training."""
+    paths = folder.rglob("03_train-*.ipynb")
+    return [nbformat.read(path, 4).metadata["papermill"] for path in paths]
+
+
+def test_each_card_trains_its_part_in_one_process_and_notebooks_read_the_records(
+    tmp_path, monkeypatch
+):
+    """Cards by name alone: torch takes the processor."""
+    write_tree(tmp_path / "tree")
+    asked = {"gpu": "yes", "gpus": 2, "settings": SETTINGS.replace("artefacts=true", "")}
+    done = snakemake(tmp_path / "data", tmp_path / "tree", "results", **asked)
+    assert done.returncode == 0, done.stdout + done.stderr
+    marks = sorted(path.stem for path in tmp_path.rglob("*.trained"))
+    assert marks == ["card0", "card1"]
+    monkeypatch.setenv("UBC_DATA", str(tmp_path / "data"))
+    study = Study.load("lesion_crops", SETTINGS)
+    records = sorted((study.run_folder / "records").iterdir())
+    assert len(records) == 4
+    last = max(path.stat().st_mtime for path in records)
+    begun = [about["start_time"] for about in executed(tmp_path)]
+    assert last < min(map(datetime.fromisoformat, begun)).replace(tzinfo=UTC).timestamp()
+    records[0].unlink()
+    done = snakemake(tmp_path / "data", tmp_path / "tree", "results", **asked)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert records[0].is_file()
+
+
 @pytest.mark.parametrize(
-    ("device", "gpu", "asked"), [("cpu", "no", 0), ("auto", "yes", 1), ("cuda", "no", 1)]
+    ("device", "gpu", "cards"),
+    [("cpu", "yes", 0), ("auto", "no", 0), ("auto", "yes", 2), ("cuda", "no", 2)],
 )
-def test_a_training_asks_for_one_gpu_where_the_device_is_one(tmp_path, device, gpu, asked):
+def test_cards_are_asked_for_where_the_studys_device_is_one(tmp_path, device, gpu, cards):
     settings = f"{SETTINGS} device={device}"
-    done = snakemake(tmp_path, "", "results", "--dry-run", settings=settings, gpu=gpu)
-    assert re.findall(r"rule train:.*?gpu=(\d+)", done.stdout, re.DOTALL) == [str(asked)] * 2
+    done = snakemake(tmp_path, "", "results", "--dry-run", settings=settings, gpu=gpu, gpus=2)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (
+        re.findall(r"rule (\w+):[^:]*(?:\n +.*)*?gpu=1", done.stdout) == ["train_on_card"] * cards
+    )
+    assert done.stdout.count("gpu=1") == cards
 
 
 def test_without_settings_the_study_runs_as_it_is_written(tmp_path):

@@ -6,7 +6,6 @@ What a command needs is imported when it runs, so that none waits for what anoth
 import argparse
 import importlib
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ def study(options: argparse.Namespace) -> None:
     from ubc_lib.study import PAPER_LABELS, Study  # noqa: PLC0415
     from ubc_lib.study.files import ROOT, data_folder  # noqa: PLC0415
     from ubc_lib.system.signals import sigterm_forwarded  # noqa: PLC0415
+    from ubc_lib.training.device import choose_device, unused_gpu  # noqa: PLC0415
 
     asked = Study.load(options.study, options.settings, options.cohort_root)
     if {entry.network for entry in asked.models.values()} - PAPER_LABELS.keys():
@@ -35,9 +35,11 @@ def study(options: argparse.Namespace) -> None:
     if cohort_state(asked) not in ("", made_from(asked)):
         check(options)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
-    gpu = "yes" if shutil.which("nvidia-smi") else "no"
+    if asked.device == "auto" and (lost := unused_gpu()):
+        print(lost)
     told = {"study": options.study, "settings": options.settings}
-    told |= {"cohort_root": str(asked.cohort_root or ""), "gpu": gpu}
+    told |= {"cohort_root": str(asked.cohort_root or ""), "gpus": str(options.gpus)}
+    told["gpu"] = "yes" if choose_device(asked.device).type == "cuda" else "no"
     # Of a clone that cannot be written to, what is written goes beside the results.
     place = ROOT if os.access(ROOT, os.W_OK) else data_folder().resolve()
     place.mkdir(parents=True, exist_ok=True)
@@ -53,6 +55,21 @@ def study(options: argparse.Namespace) -> None:
             "The study is not finished: see above. What is done is kept; run the same command "
             f"again to go on from there. All that was said stands in {place}/.snakemake/log."
         )
+
+
+def train(options: argparse.Namespace) -> None:
+    """Train runs of a study in one process: all, or those of one of several cards."""
+    from ubc_lib.study import Study  # noqa: PLC0415
+    from ubc_lib.training.device import use_card  # noqa: PLC0415
+    from ubc_lib.training.run import train_runs  # noqa: PLC0415
+
+    asked = Study.load(options.study, options.settings, options.cohort_root)
+    if not 0 <= options.part < options.parts:
+        raise InputError(f"--part counts from 0 to {options.parts - 1}, got {options.part}.")
+    use_card(options.part)
+    # Seed by seed, so that what is done can be compared.
+    runs = sorted(asked.planned_runs, key=lambda run: run[2])[options.part :: options.parts]
+    train_runs(asked, runs, f"{asked.name}, part {options.part + 1} of {options.parts}")
 
 
 def check(options: argparse.Namespace) -> None:
@@ -175,11 +192,14 @@ def parser() -> argparse.ArgumentParser:
         return added
 
     run = command(study, of_a_study=True)
+    trained = command(train, of_a_study=True)
+    trained.add_argument("--part", type=int, default=0, help="which, from 0; its card as well")
+    trained.add_argument("--parts", type=int, default=1, help="of so many")
     looked_at = command(check, of_a_study=True)
-    for one in (run, looked_at):
+    for one in (run, trained, looked_at):
         one.add_argument("--cohort-root", default="", help="its patients, if not phantoms")
     run.add_argument("--cores", default="all")
-    run.add_argument("--gpus", type=int, default=1, help="trainings at once on a GPU")
+    run.add_argument("--gpus", type=int, default=1, help="cards to train on")
     pages = command(book, of_a_study=False)
     pages.add_argument("studies", nargs="*", help="of data/runs; all committed results by default")
     pages.add_argument("--pdf", action="store_true", help="offer all pages as one PDF as well")

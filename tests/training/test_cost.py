@@ -11,7 +11,9 @@ from ubc_lib.__main__ import main
 from ubc_lib.study import Study
 from ubc_lib.training.cost import (
     ERRORS,
+    STARTUP_MINUTES,
     WORK,
+    card_minutes,
     distance,
     in_words,
     job_minutes,
@@ -70,6 +72,14 @@ def test_the_hours_of_any_study_are_told_with_the_error(capsys):
     errors = pd.read_csv(ERRORS)["sum"]
     assert f"{errors.min():.2f} to {errors.max():.2f} times" in said
     assert "no GPU has been measured" in said
+
+
+def test_cards_are_asked_for_less_time_than_cores_and_less_the_more_there_are():
+    study = Study.load("paper")
+    one, four = (card_minutes(study, cards) for cards in (1, 4))
+    longest = max(job_minutes(study, model, study.images_per_class) for model in study.models)
+    assert four - STARTUP_MINUTES == pytest.approx((one - STARTUP_MINUTES) / 4, abs=1)
+    assert STARTUP_MINUTES < four < longest
 
 
 def test_a_study_that_is_not_there_is_named():

@@ -1,3 +1,4 @@
+import copy
 import json
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from safetensors import safe_open
 from tests.conftest import brain, tiny_study, write_patient, write_tree
 from ubc_lib.data.slices import load_slices
 from ubc_lib.data.split import draw_split
-from ubc_lib.models import build_model
+from ubc_lib.models import build_model, parameter_count
 from ubc_lib.results.record import (
     check_first_weights,
     check_record,
@@ -46,6 +47,47 @@ def test_the_commit_is_the_projects_own_never_that_of_a_repository_around_it(mon
     assert len(git_commit().removesuffix("+changes")) == 12
     monkeypatch.setattr(provenance, "ROOT", ROOT / "ubc_lib")
     assert git_commit() == "unknown"
+    monkeypatch.setenv("UBC_COMMIT", "0123456789ab")
+    assert git_commit() == "0123456789ab"
+
+
+class Begun(Exception):
+    """As far as a test goes."""
+
+
+@pytest.fixture
+def begun(monkeypatch) -> list:
+    """What training is given, of runs that end there, after their weights are spoilt."""
+    given = []
+
+    def fit(model, *_, checkpoint, **__):
+        given.append((copy.deepcopy(model.state_dict()), checkpoint.identity))
+        torch.nn.utils.vector_to_parameters(torch.zeros(parameter_count(model)), model.parameters())
+        raise Begun
+
+    monkeypatch.setattr(run, "fit", fit)
+    return given
+
+
+def test_a_checkpoint_in_another_precision_is_not_gone_on_from(study, begun, monkeypatch):
+    for precision in ("fp32", "bf16"):
+        monkeypatch.setattr(run, "choose_precision", lambda *_, one=precision: one)
+        with pytest.raises(Begun):
+            train_run(study, load_slices(study), "resnet34", 2, seed=0)
+    (_, first), (_, second) = begun
+    assert first != second
+
+
+def test_a_run_begins_with_the_weights_of_its_seed_whatever_was_trained_before(study, begun):
+    for seed in (0, 0, 1):
+        with pytest.raises(Begun):
+            train_run(study, load_slices(study), "resnet34", 2, seed)
+    (first, _), (again, _), (other, _) = begun
+    expected = build_model("resnet34", torch_seed(0, "initialisation")).state_dict()
+    for name, weights in expected.items():
+        assert torch.equal(first[name], weights)
+        assert torch.equal(again[name], weights)
+    assert not torch.equal(other["encoder.conv1.weight"], first["encoder.conv1.weight"])
 
 
 @pytest.fixture

@@ -61,8 +61,8 @@ def acquire(
 ) -> np.ndarray:
     """FLAIR (int16, BOX_SHAPE) of `signal` (per brain voxel): 0 outside, at least 1 inside.
 
-    No tissue has less signal than 0. Slices are averaged over their thickness, get Rician noise (Gudbjartsson & Patz 1995), and are
-    interpolated back to 1 mm, as the released volumes were.
+    No tissue has less signal than 0. Slices are averaged over their thickness, get Rician noise
+    (Gudbjartsson & Patz 1995), and are interpolated back to 1 mm, as the released volumes were.
     """
     volume = np.zeros(BOX_SHAPE, np.float32)
     volume[brain] = np.maximum(signal, 0) ** scanner.gamma

@@ -27,7 +27,7 @@ CHECKSUM = ', "checksum": '  # ends the text of a record, which it signs
 GRID_SETTINGS = {
     *("cohort", "cohort_root", "outside_paths", "volumes", "title", "part_of", "keep_weights"),
     *("models", "baseline", "images_per_class", "seeds", "more_seeds", "more_seeds_at"),
-    *("device", "layers", "threads", "artefacts"),
+    *("device", "layers", "graphs", "threads", "artefacts"),
 }
 
 Numbers = list[float | None]

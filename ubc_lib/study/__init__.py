@@ -77,6 +77,8 @@ class Study(Protocol, Cohort):
     """A GPU where there is one, or what is named."""
     layers: Literal["auto", "torch"] = "auto"
     """Whether some are written by hand for speed, or all are torch's."""
+    graphs: Literal["auto", "off"] = "auto"
+    """Whether a GPU's training steps are replayed as CUDA graphs; not where layers are torch's."""
     keep_weights: Literal["first", "all"] = "first"
     """Of the largest runs, those of the first seed or of all."""
     artefacts: bool = False

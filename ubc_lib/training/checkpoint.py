@@ -13,6 +13,7 @@ from ubc_lib.results.plateau import EVALUATIONS_AVERAGED, plateau_epoch, reporte
 from ubc_lib.study import Study
 from ubc_lib.system.errors import InputError
 from ubc_lib.system.files import atomic_path
+from ubc_lib.training.device import is_of_device
 from ubc_lib.training.evaluation import Prediction
 
 SECONDS = 60.0  # from one checkpoint to the next
@@ -102,7 +103,7 @@ class Checkpoint:
     def resume(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
         """Put model and optimizer where they were; nothing is done where there is no such file.
 
-        Raises InputError where the file is damaged.
+        Raises InputError where the file is damaged; a device's own errors pass.
         """
         device = next(model.parameters()).device
         if not self.path.is_file():
@@ -120,6 +121,8 @@ class Checkpoint:
             }
             return Progress(state["history"], predictions, state["kept"])
         except Exception as error:
+            if is_of_device(error):
+                raise
             reason = str(error).partition("\n")[0]
             raise InputError(
                 f"The checkpoint {self.path} is damaged ({reason}). Delete it; the run then starts "

@@ -19,6 +19,7 @@ MACHINES = (1, 4, 16, 64)
 # Of the sums of learning rates that were tried, those below `little` left networks near chance.
 WARNED_BELOW = {"little": 0.005, "few_steps": 100}
 WORK = ["steps", "trained_megapixels", "tested_megapixels"]
+CARD_IN_CORES = 10  # at least: on an H200 runs took 30 to 120 times as long on a core
 STARTUP_MINUTES = 5  # of a job: environment, notebook and slices, also from a slow shared folder
 
 
@@ -97,6 +98,13 @@ def job_minutes(study: Study, model: str, sizes: tuple[int, ...]) -> int:
     rates = read_rates()
     factor = float(rates["safety_factor"].max())
     return math.ceil(STARTUP_MINUTES + factor * job_seconds(study, model, sizes, rates) / 60)
+
+
+def card_minutes(study: Study, cards: int) -> int:
+    """Minutes to ask for on each of so many GPUs: a core's time, by what a card saves at least."""
+    jobs = [(model, study.sizes_of(seed)) for model in study.models for seed in study.all_seeds]
+    minutes = sum(job_minutes(study, *job) - STARTUP_MINUTES for job in jobs)
+    return math.ceil(STARTUP_MINUTES + minutes / cards / CARD_IN_CORES)
 
 
 def study_hours(study: Study, rates: pd.DataFrame, machines: tuple[int, ...] = MACHINES) -> dict:

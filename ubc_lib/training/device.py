@@ -1,12 +1,24 @@
 """Where a model runs and in which precision."""
 
 import platform
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
 from ubc_lib.system.errors import InputError
+
+
+def unused_gpu() -> str | None:
+    """What to tell a user whose GPU torch cannot use; None where it can, or where there is none."""
+    if torch.cuda.is_available() or not (shutil.which("nvidia-smi") or shutil.which("rocm-smi")):
+        return None
+    built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "no CUDA"
+    return (
+        f"There is a GPU here that torch {torch.__version__} (built for {built}) cannot use, so "
+        'all is trained on the CPU. Most often its driver is too old: see "A GPU" in the README.'
+    )
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -16,6 +28,12 @@ def choose_device(wanted: str) -> torch.device:
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(wanted)
+
+
+def use_card(number: int) -> None:
+    """Let "cuda" be one of the cards that this process sees, counted round; nothing without."""
+    if torch.cuda.is_available():
+        torch.cuda.set_device(number % torch.cuda.device_count())
 
 
 def choose_precision(wanted: str, device: torch.device) -> str:
@@ -43,31 +61,57 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
-class DeviceLostError(InputError):
-    """The GPU failed while a run was training; the run has no record, earlier ones are kept."""
+# What CUDA says of a card that failed, and not the program on it.
+LOST = ("unavailable", "uncorrectable", "no CUDA-capable device", "unknown error", "is lost")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a device's memory was too small: cuDNN then finds no engine for a convolution."""
+    return isinstance(error, torch.OutOfMemoryError) or "unable to find an engine" in str(error)
+
+
+def is_of_device(error: Exception) -> bool:
+    """Whether an error is a device's, not of what it was given."""
+    return is_out_of_memory(error) or any(name in str(error) for name in ("CUDA", "cuDNN", "HIP"))
 
 
 @contextmanager
 def device_errors_named(run: str) -> Iterator[None]:
     """Say what to do where a device's memory is too small, or where a GPU fails in mid-run.
 
-    Raises InputError, or for a GPU that fails or vanishes DeviceLostError.
+    Raises InputError. After the latter, and after a mistake on it, a GPU does nothing more in this
+    process: the next one must go on.
     """
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        raise InputError(
-            "The memory of the GPU is too small for this training. Train fewer at once (GPUS=1), "
-            "or set precision=bf16, a smaller batch_size or image_size, or device=cpu."
-        ) from error
     except RuntimeError as error:
         reason = str(error).partition("\n")[0]
-        if "CUDA error" not in reason:
+        if is_out_of_memory(error):
+            raise InputError(
+                "The memory of the GPU is too small for this training. Train fewer at once "
+                "(GPUS=1), or set precision=bf16, a smaller batch_size or image_size, or "
+                "device=cpu."
+            ) from error
+        if not is_of_device(error):
             raise
-        raise DeviceLostError(
-            f"{run}: the GPU failed ({reason}). Finished runs are kept; run the same command again "
-            "and this one goes on from its last checkpoint."
+        if any(sign in reason for sign in LOST):
+            raise InputError(
+                f"{run}: the GPU failed ({reason}). Finished runs are kept; run the same command "
+                "again and this one goes on from its last checkpoint."
+            ) from error
+        raise InputError(
+            f"{run}: a mistake on the GPU ({reason}). Finished runs are kept, but the same command "
+            "will most likely fail again: set graphs=off, and if that fails, too, layers=torch or "
+            "device=cpu, and report it."
         ) from error
+
+
+@contextmanager
+def computing(precision: str) -> Iterator[None]:
+    """Let cuDNN give the same bits for the same seed, and fp32 be fp32: no TF32 in convolutions."""
+    exact = precision == "fp32"
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=not exact):
+        yield
 
 
 @contextmanager

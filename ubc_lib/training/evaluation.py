@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ubc_lib.training.device import autocast
+from ubc_lib.training.device import autocast, is_out_of_memory
 
-PIXELS = {"cpu": 32 * 224**2, "cuda": 512 * 224**2}  # evaluated at a time, if memory lasts
+PIXELS = {"cpu": 32 * 224**2, "cuda": 128 * 224**2}  # evaluated at a time, if memory lasts
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ def _answers(model: nn.Module, images: Tensor, masks: Tensor) -> list[tuple[Tens
         try:
             batches = zip(images.split(size), masks.split(size), strict=True)
             return [_answer(model, *batch) for batch in batches]
-        except torch.OutOfMemoryError:
-            if size == 1:
+        except RuntimeError as error:
+            if size == 1 or not is_out_of_memory(error):
                 raise
             size //= 2
 

@@ -13,7 +13,7 @@ from ubc_lib.study import Study
 from ubc_lib.system.seeds import generator
 from ubc_lib.system.signals import stop, stop_asked
 from ubc_lib.training.checkpoint import Checkpoint, Progress
-from ubc_lib.training.device import autocast, choose_precision
+from ubc_lib.training.device import autocast, choose_precision, computing
 from ubc_lib.training.evaluation import predict
 from ubc_lib.training.examples import Examples, augmented, check_examples
 
@@ -59,10 +59,10 @@ def fit(
         seen = Examples(train.images.clone(), train.masks.clone(), train.target)
     alpha = torch.tensor(study.alpha, device=device)
     step = _training_step(model, optimizer, seen, alpha, study, precision)
-    if device.type == "cuda":
-        torch.backends.cudnn.deterministic = True  # the same seed gives the same bits
-        step = guest.StepGraphs(step, model, optimizer) if guest else step
+    if guest and device.type == "cuda" and study.graphs == "auto":
+        step = guest.StepGraphs(step)
     on_epoch(len(train) * len(done.history))
+    model.train()
     while not done.is_finished(study):
         started = time.monotonic()
         epoch = len(done.history) + 1
@@ -73,16 +73,16 @@ def fit(
         alpha.fill_(0.0 if epoch <= study.mask_first else study.alpha)
         parts = batches(epoch_order(train, seed, epoch), study.batch_size)
         rates = learning_rates(study, epoch, len(parts))
-        model.train()
         row = {"epoch": epoch, "learning_rate": rates[0]}
-        row |= _train_epoch(step, parts, partial(set_rate, optimizer), rates)
-        evaluated = epoch % study.evaluate_every == 0 or epoch == study.epochs
-        if evaluated and math.isfinite(row["loss"]):
-            done.predictions[epoch] = predict(
-                model, test.images, test.masks, test.target, precision
-            )
-            if keep_weights:
-                done.keep_if_reported(model, study)
+        with computing(precision):
+            row |= _train_epoch(step, parts, partial(set_rate, optimizer), rates)
+            evaluated = epoch % study.evaluate_every == 0 or epoch == study.epochs
+            if evaluated and math.isfinite(row["loss"]):
+                asked = test.images, test.masks, test.target
+                done.predictions[epoch] = predict(model, *asked, precision)
+                model.train()
+        if keep_weights and epoch in done.predictions:
+            done.keep_if_reported(model, study)
         done.history.append(row | {"seconds": time.monotonic() - started})
         on_epoch(len(train))
         leaving = stop_asked() and not done.is_finished(study)

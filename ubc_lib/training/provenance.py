@@ -1,5 +1,6 @@
 """Where a result comes from: code, packages, machine and moment."""
 
+import os
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -14,12 +15,13 @@ PACKAGES = ("torch", "torchvision", "segmentation-models-pytorch", "numpy", "sci
 
 
 def git_commit() -> str:
-    """The commit of this code, with "+changes" where files of it differ; "unknown" without git.
+    """The commit of this code, with "+changes" where files of it differ.
 
-    A repository around the project says nothing of it.
+    Of a copy without a repository of its own what UBC_COMMIT says, else "unknown"; a repository
+    around it says nothing of it.
     """
     if not (ROOT / ".git").exists():
-        return "unknown"
+        return os.environ.get("UBC_COMMIT", "unknown")
     try:
         commit = _git("rev-parse", "--short=12", "HEAD")
         changed = _git("status", "--porcelain", "--", "ubc_lib", "studies", "notebooks")

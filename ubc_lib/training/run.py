@@ -1,11 +1,15 @@
 """Trains the runs of a study: one model and one seed across all subset sizes, each recorded."""
 
+import copy
 import hashlib
 import json
 import math
+from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
 from ubc_lib.data.slices import Slices, load_slices
 from ubc_lib.data.split import draw_split
@@ -23,14 +27,12 @@ from ubc_lib.results.record import (
 )
 from ubc_lib.results.runs import Runs, tidy
 from ubc_lib.study import Study
-from ubc_lib.system.errors import InputError
 from ubc_lib.system.files import locked
 from ubc_lib.system.progress import progress_bar
 from ubc_lib.system.seeds import torch_seed
 from ubc_lib.system.signals import stopping_on_sigterm
 from ubc_lib.training.checkpoint import Checkpoint, Progress
 from ubc_lib.training.device import (
-    DeviceLostError,
     choose_device,
     choose_precision,
     cpu_threads,
@@ -49,31 +51,31 @@ from ubc_lib.training.weights import (
 
 
 def train_across_sizes(study: Study, model: str, seed: int) -> Runs:
-    """Train `model` on every subset size of the study, print one line per run, return their tables.
+    """Train `model` on every subset size of the study; the tables of these runs.
 
-    Finished runs are read, not repeated; an interrupted one goes on from its checkpoint. SIGTERM
-    ends it after a checkpoint; where a GPU fails the other sizes are still tried. Both raise
-    InputError in the end.
+    See `train_runs`.
+    """
+    runs = [(model, size, seed) for size in study.sizes_of(seed)]
+    return tidy(train_runs(study, runs, f"{model} seed {seed}"))
+
+
+def train_runs(study: Study, runs: Sequence[tuple[str, int, int]], label: str) -> list[dict]:
+    """Train runs (model, images per class, seed) in turn, print a line for each; their records.
+
+    Finished runs are read, not repeated; an interrupted one goes on from its checkpoint. label: of
+    the bar that shows progress. Raises InputError where SIGTERM ends it, after a checkpoint, or a
+    GPU fails.
     """
     check_networks(study)
-    slices = load_slices(study)
-    sizes, epochs = study.sizes_of(seed), study.of(model).epochs
-    total = sum(2 * size * epochs for size in sizes)
-    records, lost = [], []
-    label = f"{model} seed {seed}"
-    with stopping_on_sigterm(), progress_bar(total=total, unit="image", label=label) as bar:
-        for size in sizes:
+    slices, records = load_slices(study), []
+    images = [2 * size * study.of(model).epochs for model, size, _ in runs]
+    with stopping_on_sigterm(), progress_bar(total=sum(images), unit="image", label=label) as bar:
+        for run, count in zip(runs, images, strict=True):
             before = bar.n
-            try:
-                records.append(train_run(study, slices, model, size, seed, on_epoch=bar.update))
-                print(_line(records[-1]))
-            except DeviceLostError as error:
-                lost.append(error)
-                print(error)
-            bar.update(2 * size * epochs - (bar.n - before))
-    if lost:
-        raise InputError(f"{len(lost)} of {len(sizes)} runs ended early. {lost[-1]}")
-    return tidy(records)
+            records.append(train_run(study, slices, *run, on_epoch=bar.update))
+            print(_line(records[-1]), flush=True)
+            bar.update(count - (bar.n - before))
+    return records
 
 
 def train_run(
@@ -114,11 +116,12 @@ def _train(study, slices, model, images_per_class, seed, checkpoint, on_epoch):
     rows = training_rows(slices, split, study, images_per_class, seeds["subset"])
     subset = rows[: 2 * images_per_class]
     start = torch_seed(seeds["initialisation"], "initialisation")
-    network = build_model(settings["network"], start, **options(study, model))
+    network = _initial_network(settings["network"], start, **options(study, model))
     if weights:
         load_encoder(network, weights)
     name = run_name(model, images_per_class, seed)
-    wanted = [settings, slices.fingerprint, name, device.type, study.layers]
+    precision = choose_precision(study.precision, device)
+    wanted = [settings, slices.fingerprint, name, device.type, precision, study.layers]
     wanted = json.dumps(wanted, sort_keys=True)
     keep = keeps_weights(study, images_per_class, seed)
     networks, drawn, masks = {"": network}, {}, slices.masks[rows]
@@ -156,7 +159,7 @@ def _train(study, slices, model, images_per_class, seed, checkpoint, on_epoch):
         "settings": settings,
         "seeds": seeds,
         "fingerprint": slices.fingerprint,
-        "provenance": provenance(device, choose_precision(study.precision, device)),
+        "provenance": provenance(device, precision),
         "training_rows": rows.tolist(),
         "result": {
             **result,
@@ -171,6 +174,14 @@ def _train(study, slices, model, images_per_class, seed, checkpoint, on_epoch):
         **drawn,
     }
     return record, networks if keep and not done.diverged_epoch else {}
+
+
+def _initial_network(name: str, seed: int, **asked) -> nn.Module:
+    """As `build_model`; a list of runs begins many times with the same weights."""
+    return copy.deepcopy(_built(name, seed, **asked))
+
+
+_built = lru_cache(maxsize=2)(build_model)  # 100 MB each
 
 
 def _evaluate(done: Progress, study: Study, test: pd.DataFrame) -> tuple[dict, dict, dict]:

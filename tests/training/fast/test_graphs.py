@@ -1,44 +1,81 @@
-"""What can be seen of CUDA graphs without a GPU; tests/test_training.py has the rest."""
+"""What can be seen of CUDA graphs without a GPU, by a stand-in; tests marked gpu have the rest."""
 
+from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
+
+import pytest
 import torch
-from torch import nn
 
-from ubc_lib.training.fast.graphs import unchanged
-
-
-def train(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    optimizer.zero_grad()
-    model(torch.randn(8, 3)).sum().backward()
-    optimizer.step()
+from ubc_lib.system.errors import InputError
+from ubc_lib.training.fast.graphs import EAGER_STEPS, StepGraphs
 
 
-def network() -> tuple[nn.Module, torch.optim.Optimizer]:
-    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
-    return model, torch.optim.Adam(model.parameters())
+class Trainer:
+    """A step that tells whether it trained or was only captured, and a CUDA that goes with it."""
+
+    def __init__(self, monkeypatch):
+        self.trained, self.captured, self.now, self.fails = [], [], None, ""
+        stream = SimpleNamespace(wait_stream=lambda _: None)
+        for name, fake in {
+            "Stream": lambda: stream,
+            "current_stream": lambda: stream,
+            "stream": lambda _: nullcontext(),
+            "graph_pool_handle": lambda: "pool",
+            "CUDAGraph": SimpleNamespace,
+            "graph": self.graph,
+        }.items():
+            monkeypatch.setattr(torch.cuda, name, fake)
+
+    @contextmanager
+    def graph(self, graph, pool, stream):
+        self.now = graph
+        yield
+        self.now = None
+
+    def step(self, rows):
+        result = torch.zeros(1)
+        if self.now is None:
+            self.trained.append(rows.tolist())
+            return result.fill_(rows.sum())
+        if self.fails:
+            raise RuntimeError(self.fails)
+        self.captured.append(len(rows))
+        self.now.replay = lambda: (
+            self.trained.append(rows.tolist()),
+            result.fill_(rows.sum()),
+        )
+        return result
 
 
-def values(model: nn.Module, optimizer: torch.optim.Optimizer) -> list:
-    states = optimizer.state_dict()["state"].values()
-    kept = [value for state in states for value in state.values()]
-    return [value.tolist() for value in [*model.state_dict().values(), *kept]]
+@pytest.fixture
+def trainer(monkeypatch):
+    return Trainer(monkeypatch)
 
 
-def test_warming_up_leaves_weights_statistics_and_optimizer_as_they_were():
-    model, optimizer = network()
-    train(model, optimizer)
-    before = values(model, optimizer)
-    with unchanged(model, optimizer):
-        train(model, optimizer)
-        assert values(model, optimizer) != before
-    assert values(model, optimizer) == before
+def test_every_call_trains_once_on_its_own_rows_and_returns_their_result(trainer):
+    step = StepGraphs(trainer.step)
+    wanted = [torch.tensor(rows) for rows in ([0, 1], [2, 3], [4], [5, 6], [7, 8], [9, 10], [11])]
+    results = [step(rows).item() for rows in wanted]
+    assert trainer.trained == [rows.tolist() for rows in wanted]
+    assert results == [rows.sum().item() for rows in wanted]
 
 
-def test_warming_up_a_new_optimizer_leaves_it_at_its_start():
-    one, other = network(), network()
-    other[0].load_state_dict(one[0].state_dict())
-    with unchanged(*one):
-        train(*one)
-    for both in (one, other):
-        torch.manual_seed(0)
-        train(*both)
-    assert values(*one) == values(*other)
+def test_a_graph_is_captured_once_for_each_number_of_rows_after_its_first_steps(trainer):
+    step = StepGraphs(trainer.step)
+    for _ in range(EAGER_STEPS):
+        step(torch.arange(4))
+        step(torch.arange(2))
+    assert trainer.captured == []
+    for _ in range(3):
+        step(torch.arange(2))
+        step(torch.arange(4))
+    assert trainer.captured == [2, 4]
+
+
+def test_a_capture_that_fails_names_the_setting_that_goes_without(trainer):
+    step = StepGraphs(trainer.step)
+    for _ in range(EAGER_STEPS):
+        step(torch.arange(4))
+    trainer.fails = "CUDA error: operation failed due to a previous error during capture\nmore"
+    with pytest.raises(InputError, match=r"during capture\)\. .*graphs=off.*batch_size"):
+        step(torch.arange(4))

@@ -1,67 +1,65 @@
 """A training step as CUDA graphs: hundreds of kernels are started by one call."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from itertools import chain
+from collections import Counter
+from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-WARM_UPS = 3  # cuDNN and cuBLAS get their workspaces in the first steps, which a graph cannot do
+from ubc_lib.system.errors import InputError
+
+# cuDNN and cuBLAS get their workspaces, and Adam its state, in the first steps, which a graph
+# cannot do.
+EAGER_STEPS = 3
 
 Step = Callable[[Tensor], Tensor]
 
 
 class StepGraphs:
-    """Calls `step` as a CUDA graph, captured once for each number of rows.
+    """Calls `step`, after its first times with so many rows by a CUDA graph of it.
 
-    step: trains `model` with `optimizer` on the given rows, int64 (n,) on the device, and returns a
-    tensor; it must not wait for the device, and the optimizer must be capturable. Calling this does
-    what calling `step` does; the tensor returned is overwritten by the next call with as many rows.
+    step: trains on the given rows, int64 (n,) on the device, and returns a tensor; it must not wait
+    for the device, and its optimizer must be capturable. Calling this does what calling `step`
+    does; the tensor returned is overwritten by the next call with as many rows.
     """
 
-    def __init__(self, step: Step, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        self._step, self._model, self._optimizer = step, model, optimizer
+    def __init__(self, step: Step) -> None:
+        self._step, self._taken = step, Counter()
         self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, Tensor, Tensor]] = {}
+        self._stream, self._pool = torch.cuda.Stream(), torch.cuda.graph_pool_handle()
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """Train on `rows`."""
-        if len(rows) not in self._graphs:
-            self._graphs[len(rows)] = self._capture(rows.clone())
-        graph, inputs, outputs = self._graphs[len(rows)]
+        """Train on `rows`; InputError where a graph cannot be captured."""
+        count = len(rows)
+        if self._taken[count] < EAGER_STEPS:
+            self._taken[count] += 1
+            return self._eager(rows)
+        if count not in self._graphs:
+            self._graphs[count] = self._capture(rows.clone())
+        graph, inputs, outputs = self._graphs[count]
         inputs.copy_(rows)
         graph.replay()
         return outputs
 
+    def _eager(self, rows: Tensor) -> Tensor:
+        """One step on the stream that graphs are captured on, between what is before and after."""
+        self._stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._stream):
+            outputs = self._step(rows)
+        torch.cuda.current_stream().wait_stream(self._stream)
+        return outputs
+
     def _capture(self, inputs: Tensor) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor]:
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side), unchanged(self._model, self._optimizer):
-            for _ in range(WARM_UPS):
-                self._step(inputs)
-        torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            outputs = self._step(inputs)
+        try:
+            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
+                outputs = self._step(inputs)
+        except RuntimeError as error:
+            # Memory that is too small is told as a capture that was invalidated.
+            reason = str(error).partition("\n")[0]
+            raise InputError(
+                f"A training step could not be captured as a CUDA graph ({reason}). This "
+                "process cannot go on: set graphs=off or, where memory is short, a smaller "
+                "batch_size."
+            ) from error
         return graph, inputs, outputs
-
-
-@contextmanager
-def unchanged(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[None]:
-    """Training within leaves model and optimizer as they were, in the same memory.
-
-    An optimizer that had taken no step is left with zeros, where its first step starts.
-    """
-
-    def tensors() -> Iterator[Tensor]:
-        kept = chain.from_iterable(state.values() for state in optimizer.state.values())
-        return chain(model.parameters(), model.buffers(), kept)
-
-    before = {id(tensor): tensor.detach().clone() for tensor in tensors()}
-    yield
-    with torch.no_grad():
-        for tensor in tensors():
-            if id(tensor) in before:
-                tensor.copy_(before[id(tensor)])
-            else:
-                tensor.zero_()
