@@ -21,7 +21,7 @@ help: ## this list
 	@echo '  make study STUDY=brats2019 COHORT_ROOT=/data/MICCAI_BraTS_2019_Data_Training'
 	@echo '  make study STUDY=quick SET="epochs=5 images_per_class=[2,10]"'
 
-study: $(ENV) ## run a study (STUDY=quick COHORT_ROOT= SET= CORES=all GPUS=1, trainings at once on a GPU) and build its book
+study: $(ENV) ## run a study (STUDY=quick COHORT_ROOT= SET= CORES=all GPUS=1, cards to train on) and build its book
 	@python -m ubc_lib study "$${STUDY:-quick}" "$$SET" --cohort-root="$$COHORT_ROOT" \
 	  --cores="$$CORES" --gpus="$$GPUS"
 

@@ -187,20 +187,25 @@ def pieces_table(pieces: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def gpu_text(engine: pd.DataFrame, paper: pd.DataFrame) -> str:
-    """Markdown that says which GPU was measured, and how long the paper's study took on it."""
-    if not any(map(is_gpu, engine["machine"])):
-        return (
-            "**No GPU has been measured yet.** The code for it is there and has not run on one: "
-            "`benchmarks/gpu.sh` measures it.\n"
-        )
-    sentences = [
-        f"The whole `paper` study, {row.runs} runs of {row.epochs} epochs at {row.image_size} "
-        f"pixels, took {row.minutes:.1f} minutes of training on {row.machine}, {row.processes} "
-        f"runs at once, with at most {row.peak_memory_of_a_process_mb:.0f} MB of its memory each."
-        for row in paper.itertuples()
-    ]
-    return "\n".join(sentences) + "\n"
+def gpu_table(single: pd.DataFrame) -> pd.DataFrame:
+    """Cells that were measured once on a GPU: images per second of training, and times as fast.
+
+    single: images per second of this library and of the reference, and how many times as fast this
+    library evaluates.
+    """
+    ratios = single["training"] / single["training_reference"]
+    return pd.DataFrame(
+        {
+            "Machine": single["machine"] + ", commit " + single["commit"],
+            "Model": single["model"].map(PAPER_LABELS),
+            "Pixels": single["image_size"],
+            "Images per class": single["images_per_class"],
+            "Trained per second": single["training"],
+            "Times as fast": ratios.map("{:.1f}".format),
+            "Times as fast in evaluation": single["evaluation_ratio"].map("{:.1f}".format),
+            "Memory, GB": single["memory_gb"],
+        }
+    )
 
 
 def noise_text(engine: pd.DataFrame) -> str:
@@ -257,9 +262,9 @@ def epoch_figure(engine: pd.DataFrame) -> Figure:
 
 def write_page(benchmarks: Path, page: Path) -> None:
     """Write the page's tables and figure from the benchmark's results."""
-    engine, machines, precision, pieces = (
+    engine, machines, precision, pieces, single = (
         pd.read_csv(benchmarks / f"{name}.csv")
-        for name in ("engine", "machines", "precision", "pieces")
+        for name in ("engine", "machines", "precision", "pieces", "gpu_single")
     )
     speed = speed_table(engine, machines)
     tables = {
@@ -269,16 +274,14 @@ def write_page(benchmarks: Path, page: Path) -> None:
         "machines": machine_table(machines),
         "precision": precision_table(precision),
         "pieces": pieces_table(pieces),
+        "gpu": gpu_table(single),
     }
     for name, table in tables.items():
         with atomic_path(page / f"{name}.csv") as path:
             table.to_csv(path, index=False)
     use_book_style()
-    timed = benchmarks / "paper.csv"
-    paper = pd.read_csv(timed) if timed.exists() else pd.DataFrame()
-    for name, text in {"gpu": gpu_text(engine, paper), "noise": noise_text(engine)}.items():
-        with atomic_path(page / f"{name}.md") as path:
-            path.write_text(text, encoding="utf-8")
+    with atomic_path(page / "noise.md") as path:
+        path.write_text(noise_text(engine), encoding="utf-8")
     with atomic_path(page / "epochs.svg") as path:
         epoch_figure(engine).savefig(path, format="svg", metadata={"Date": None})
 

@@ -6,44 +6,34 @@ difference, and the standard error of the mean over seeds. Finished runs are not
 """
 
 import argparse
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from benchmarks.engine import add_rows
 from ubc_lib.data.slices import load_slices
-from ubc_lib.results.runs import load_runs
+from ubc_lib.results.runs import tidy
 from ubc_lib.study import Study
 from ubc_lib.study.files import data_folder
-from ubc_lib.training import run
+from ubc_lib.training.run import train_run
 
 # Steps are larger than the paper's, so that something is learnt in few of them.
 SMALL = "images_per_class=[10] epochs=15 evaluate_every=3 learning_rate=0.0002 split_seed=null"
 WAYS = {
-    "fp32": ("precision=fp32", {}),
-    "bf16": ("precision=bf16", {}),
-    "bf16 without graphs": ("precision=bf16", {"graphs": False}),
+    "fp32": "precision=fp32",
+    "bf16": "precision=bf16",
+    "bf16 without graphs": "precision=bf16 graphs=off",
 }
 COMPARED = {"cpu": [("bf16", "fp32")], "cuda": [("bf16", "fp32"), ("bf16", "bf16 without graphs")]}
 
 
 def accuracies(way: str, device: str, seeds: int) -> pd.DataFrame:
     """Tidy rows of the runs in one way: see `Runs.runs`."""
-    settings, options = WAYS[way]
     name = f"precision-{device}-{way.replace(' ', '_')}"
-    wanted = f"{SMALL} {settings} name={name} device={device} seeds={list(range(seeds))}"
+    wanted = f"{SMALL} {WAYS[way]} name={name} device={device} seeds={list(range(seeds))}"
     study = Study.load("quick", wanted.replace(", ", ","))
-    slices, fit = load_slices(study), run.fit
-    run.fit = partial(fit, **options)
-    try:
-        for seed in study.seeds:
-            for model in study.models:
-                for size in study.images_per_class:
-                    run.train_run(study, slices, model, size, seed)
-    finally:
-        run.fit = fit
-    return load_runs(study).runs
+    slices = load_slices(study)
+    return tidy(train_run(study, slices, *one) for one in study.planned_runs).runs
 
 
 def compare(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from tests.training.test_run import without_time
 from ubc_lib.results.record import read_record
 from ubc_lib.study import Study
 from ubc_lib.study.files import ROOT
-from ubc_lib.training.cost import memory_mb
+from ubc_lib.training.cost import card_minutes, memory_mb
 from ubc_lib.training.run import train_across_sizes
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
@@ -86,7 +86,7 @@ def through_slurm(
             *("--slurm-no-account", "--slurm-status-command", "squeue", "--latency-wait", "5"),
             *("--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks"),
             *("2", "--slurm-logdir", str(cluster.folder / "jobs"), *options),
-            *("--config", "study=lesion_crops", f"settings={settings}", f"gpu={gpu}"),
+            *("--config", "study=lesion_crops", f"settings={settings}", f"gpu={gpu}", "gpus=2"),
         ],
         cwd=ROOT,
         env=environment,
@@ -97,14 +97,17 @@ def through_slurm(
 
 
 def test_a_study_gives_the_same_records_as_locally(cluster, local):
-    """Each job asks for a GPU, which is one by name alone: torch takes the processor."""
+    """Two jobs train on a GPU each, one by name alone: torch takes the processor."""
     settings = SETTINGS.replace("device=cpu", "device=auto")
     study, expected = local(settings)
     log, jobs = finished(cluster, through_slurm(cluster, study, settings, gpu="yes"))
     assert records_of(study) == expected, log
-    assert len(expected) == len(jobs) == 2 * 3
-    for job in jobs:
+    assert len(expected) == 2 * 3
+    on_cards = [job for job in jobs if "TresPerJob" in job]
+    assert (len(on_cards), len(jobs)) == (2, 2 + 2 * 3)
+    for job in on_cards:
         assert re.fullmatch("gres[:/]gpu:1", job["TresPerJob"])
+        assert job["TimeLimit"] == f"00:{card_minutes(study, 2):02d}:00"
         assert job["MinMemoryNode"] == f"{memory_mb(study)}M"
     assert "slurm_extra=--signal=TERM@120" in log
 

@@ -51,6 +51,13 @@ def test_many_settings_still_give_a_short_name_of_its_own():
     assert max(map(len, names)) <= 80
 
 
+@pytest.mark.parametrize("setting", ["graphs=off", "artefacts=true"])
+def test_what_changes_no_run_goes_on_with_the_studys_own(setting):
+    assert Study.load("quick", setting).name == "quick"
+    both = Study.load("quick", f"{setting} epochs=5")
+    assert both.name == Study.load("quick", "epochs=5").name
+
+
 def test_a_run_can_be_named():
     assert Study.load("quick", "epochs=5 name=mine").name == "mine"
 

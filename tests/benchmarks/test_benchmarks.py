@@ -1,12 +1,20 @@
 """The benchmarks run, here on a study that takes seconds; what they measure is not tested."""
 
+import os
+import subprocess
+import sys
+import time
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 
-from benchmarks import many_runs, paper
+from benchmarks import gpu, gpu_candidates, many_runs
 from tests.conftest import tiny_study
+from ubc_lib.results.archive import open_records
 from ubc_lib.results.runs import load_runs
+from ubc_lib.study.files import ROOT
 
 
 def test_tables_and_figures_of_many_runs_are_made():
@@ -18,8 +26,27 @@ def test_tables_and_figures_of_many_runs_are_made():
 
 
 @pytest.mark.slow
-def test_the_paper_study_is_timed_as_a_whole():
-    study = tiny_study(images_per_class=(1, 2), epochs=1)
-    row = paper.measure(study, processes=2)
-    assert row["runs"] == 2 * len(study.images_per_class)
-    assert row["minutes"] > 0
+def test_what_is_measured_on_a_gpu_is_tried_on_a_cpu_and_leaves_the_same_files(tmp_path):
+    environment = os.environ | {"UBC_DATA": str(tmp_path / "data"), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "benchmarks.gpu", "--dry", "--folder", str(tmp_path / "out")]
+    ran = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    tables = {"engine.csv", "gpu_candidates.csv", "machines.csv"}
+    assert names == tables | {"gpu-dry.zip", "gpu_tests.txt"}
+    tried = pd.read_csv(tmp_path / "out" / "gpu_candidates.csv")
+    assert {*gpu_candidates.WAYS} - {"compiled"} < {*tried["way"]}
+    assert tried["problem"].isna().all()
+    with open_records(tmp_path / "out" / "gpu-dry.zip") as records:
+        assert len(records) == 20  # of five seeds
+    assert sum(path.stat().st_size for path in (tmp_path / "out").iterdir()) < 2**20
+
+
+def test_after_the_deadline_no_measurement_begins(tmp_path, capsys):
+    def part():
+        raise AssertionError
+
+    gpu.write_until(time.monotonic() - 1, tmp_path / "rows.csv", [], [part])
+    assert "no time for the rest" in capsys.readouterr().out

@@ -7,7 +7,7 @@ from benchmarks.performance_page import (
     BENCHMARKS,
     PAGE,
     floors,
-    gpu_text,
+    gpu_table,
     noise_text,
     pieces_table,
     run_table,
@@ -95,13 +95,12 @@ def test_machines_are_not_mixed():
     assert table["Machine"].unique().tolist() == ["one", "other"]
 
 
-def test_the_page_says_that_no_gpu_was_measured_until_one_was():
-    rows = engine({"reference": [1.0], "ubc_lib": [1.0]})
-    assert gpu_text(rows, pd.DataFrame()).startswith("**No GPU has been measured yet.**")
-    timed = {"runs": 120, "epochs": 200, "image_size": 224, "minutes": 6.25, "processes": 5}
-    paper = pd.DataFrame([timed | {"machine": "One GPU", "peak_memory_of_a_process_mb": 900.0}])
-    text = gpu_text(rows.assign(machine="One GPU"), paper)
-    assert "took 6.2 minutes of training on One GPU" in text
+def test_a_gpus_single_measurement_is_shown_beside_the_reference_with_its_commit():
+    row = {"machine": "One GPU", "commit": "abc", "model": "resnet34", "image_size": 224}
+    row |= {"images_per_class": 5, "training": 300, "training_reference": 200}
+    row |= {"evaluation_ratio": 4.0, "memory_gb": 2.0}
+    shown = gpu_table(pd.DataFrame([row])).iloc[0].tolist()
+    assert shown == ["One GPU, commit abc", "ResNet34", 224, 5, 300, "1.5", "4.0", 2.0]
 
 
 def test_the_noise_is_the_spread_between_repeats_that_took_turns():

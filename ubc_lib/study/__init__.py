@@ -27,6 +27,10 @@ PAPER_COHORTS = (SYNTHETIC, "brats", "brats2020_slices")
 PAPER_LABELS = {"resnet34": "ResNet34", "ubc_resnet34": "UBC-ResNet34"}
 
 
+# Settings that leave the runs of a study as they are.
+SAME_RUNS = ("graphs", "artefacts")
+
+
 class Pair(NamedTuple):
     """Two models that are compared: the difference is of `model` less `against`."""
 
@@ -154,7 +158,8 @@ class Study(Protocol, Cohort):
         """Read `studies/<name>.yaml` and apply `settings`, e.g. "epochs=5 images_per_class=[1,2]".
 
         A study with changed settings gets a name of its own (`quick-epochs_5`, or what `name=`
-        says), so results never mix; of `cohort_root` the fingerprint of the data takes care.
+        says), so results never mix, but for `SAME_RUNS`; of `cohort_root` the fingerprint of the
+        data takes care.
         Raises InputError naming the unknown study, key or value and what is allowed.
         """
         described = described_study(name) | {"name": name}
@@ -162,8 +167,9 @@ class Study(Protocol, Cohort):
         plain = cls.create(described, source=f"studies/{name}.yaml").model_dump(mode="json")
         asked = cls.create(described | given, source=f"study {name!r}").model_dump(mode="json")
         changed = {key: value for key, value in given.items() if plain[key] != asked[key]}
-        if changed and "name" not in changed:
-            changed["name"] = derived_name(name, changed)
+        renaming = {key: value for key, value in changed.items() if key not in SAME_RUNS}
+        if renaming and "name" not in changed:
+            changed["name"] = derived_name(name, renaming)
         elif changed.get("name") in study_names():
             raise InputError(f"name={changed['name']} is taken by studies/{changed['name']}.yaml.")
         if "seeds" in changed and "more_seeds" not in given:  # these seeds and no others

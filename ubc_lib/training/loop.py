@@ -52,13 +52,13 @@ def fit(
     model.to(device, memory_format=torch.channels_last)
     if guest:
         guest.speed_up(model)
-    optimizer = _adam(model, study.learning_rate)
+    optimizer = adam(model, study.learning_rate)
     done = checkpoint.resume(model, optimizer) if checkpoint else Progress()
     seen = train
     if study.augmentation != "none":  # a CUDA graph reads the same memory in every epoch
         seen = Examples(train.images.clone(), train.masks.clone(), train.target)
     alpha = torch.tensor(study.alpha, device=device)
-    step = _training_step(model, optimizer, seen, alpha, study, precision)
+    step = training_step(model, optimizer, seen, alpha, study, precision)
     if guest and device.type == "cuda" and study.graphs == "auto":
         step = guest.StepGraphs(step)
     on_epoch(len(train) * len(done.history))
@@ -109,7 +109,7 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
             group["lr"] = rate
 
 
-def _adam(model: nn.Module, rate: float) -> torch.optim.Adam:
+def adam(model: nn.Module, rate: float) -> torch.optim.Adam:
     """torch's fused Adam; on a GPU as CUDA graphs need it, with a rate that they read."""
     device = next(model.parameters()).device
     on_gpu = device.type == "cuda"
@@ -134,7 +134,7 @@ def batches(order: Tensor, batch_size: int) -> list[Tensor]:
     return parts
 
 
-def _training_step(
+def training_step(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     train: Examples,
