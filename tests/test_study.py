@@ -54,6 +54,7 @@ def test_many_settings_still_give_a_short_name_of_its_own():
 @pytest.mark.parametrize("setting", ["graphs=off", "artefacts=true"])
 def test_what_changes_no_run_goes_on_with_the_studys_own(setting):
     assert Study.load("quick", setting).name == "quick"
+    assert Study.load("quick", setting) != Study.load("quick")
     both = Study.load("quick", f"{setting} epochs=5")
     assert both.name == Study.load("quick", "epochs=5").name
 

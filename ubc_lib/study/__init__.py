@@ -7,6 +7,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 
 import yaml
 from pydantic import (
+    BeforeValidator,
     Field,
     PositiveInt,
     ValidationError,
@@ -29,6 +30,11 @@ PAPER_LABELS = {"resnet34": "ResNet34", "ubc_resnet34": "UBC-ResNet34"}
 
 # Settings that leave the runs of a study as they are.
 SAME_RUNS = ("graphs", "artefacts")
+
+
+def _off(value):
+    """YAML reads the word off as false."""
+    return "off" if value is False else value
 
 
 class Pair(NamedTuple):
@@ -81,7 +87,7 @@ class Study(Protocol, Cohort):
     """A GPU where there is one, or what is named."""
     layers: Literal["auto", "torch"] = "auto"
     """Whether some are written by hand for speed, or all are torch's."""
-    graphs: Literal["auto", "off"] = "auto"
+    graphs: Annotated[Literal["auto", "off"], BeforeValidator(_off)] = "auto"
     """Whether a GPU's training steps are replayed as CUDA graphs; not where layers are torch's."""
     keep_weights: Literal["first", "all"] = "first"
     """Of the largest runs, those of the first seed or of all."""
