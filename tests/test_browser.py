@@ -212,7 +212,7 @@ def test_the_training_explorer_changes_its_picture_with_size_and_seed(open_page)
     picture = page.locator("img[alt^='Training loss']:visible")
     assert picture.get_attribute("alt").endswith("2 images per class, seed 0")
     page.get_by_label("images per class").select_option("1")
-    page.get_by_label("seed").select_option("1")
+    page.get_by_label("seed").filter(visible=True).select_option("1")
     page.get_by_alt_text("1 images per class, seed 1").wait_for()
 
 

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 import pytest
 import yaml
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from tests.book_samples import book_pages, book_project, built_book, write_study
 from ubc_lib.__main__ import main
@@ -111,6 +111,15 @@ def test_sections_that_only_withhold_pictures_are_left_out_and_the_page_says_so(
     assert "Pictures of real patients are not published" in cells[0].source
     assert not any("## Pictures" in cell.source for cell in cells)
     assert "not published" not in page(book, "mine/04_results").cells[0].source
+
+
+def test_a_page_that_a_study_asks_for_stands_with_its_others(book, tmp_path):
+    folders = [write_study(tmp_path / name) for name in ("mine", "other")]
+    path = folders[0] / "notebooks" / "08_artefacts.ipynb"
+    nbformat.write(new_notebook(cells=[new_markdown_cell("# Noise")]), path)
+    contents = json.dumps(stage(folders, book))
+    assert "studies/mine/08_artefacts" in contents
+    assert "studies/other/08_artefacts" not in contents
 
 
 def test_explorers_stand_together_and_those_with_pictures_come_first(book, tmp_path):

@@ -25,7 +25,7 @@ from ubc_lib.system.errors import InputError
 
 SHARED_PAGE = "02_models"
 PAGES = ("01_cohort", "03_train-*-seed*[0-9]", "04_results", "05_explorer", "06_statistics")
-PAGES += ("08_artefacts",)  # of studies that ask for it
+ASKED_FOR = ("08_artefacts",)  # pages of studies that ask for them
 EXPLORER = "05_explorer"
 OF_PAPER = "of-the-paper"  # a tag
 LEFT_OUT = (
@@ -144,6 +144,7 @@ def _stage_study(folder: Path, summary: dict, target: Path) -> dict[str, str]:
     study, box = summary["study"], status_box(summary)
     evidence = Evidence.of(folder)
     paths = [path for pattern in PAGES for path in _found(folder, pattern)]
+    paths += [path for name in ASKED_FOR for path in (folder / "notebooks").glob(f"{name}.ipynb")]
     notebooks = {path.stem: _read(path) for path in paths}
     uses = Counter(label for notebook in notebooks.values() for label in _labels(notebook))
     titles = {"index": "What came out"}

@@ -119,33 +119,29 @@ def training_explorer(
 ) -> VBox:
     """Choose images per class and seed, see loss, accuracy and Dice of every model over epochs.
 
-    Tables: see `Runs`.
+    Offered are the seeds that a size has. Tables: see `Runs`.
     """
-    sizes, seeds = (sorted(runs[key].unique()) for key in ("images_per_class", "seed"))
-    size, seed = (
-        Dropdown(
-            options=[str(value) for value in values],
-            index=start,
-            description=name,
-            style={"description_width": "9em"},
-            layout={"width": "16em"},
-        )
-        for name, values, start in (("images per class", sizes, len(sizes) - 1), ("seed", seeds, 0))
-    )
-    layout = Layout(flex_flow="column", width="auto")
-    drawn = runs.groupby(["images_per_class", "seed"]).groups
-    by_size = []
+    layout, panels = Layout(flex_flow="column", width="auto"), []
+    sizes = sorted(runs["images_per_class"].unique())
     for n in sizes:
-        values = [
-            _curves(study, history, evaluations, runs.loc[drawn[n, one]])
-            if (n, one) in drawn
-            else "This run is missing."
-            for one in seeds
-        ]
-        by_size.append(_stack(seed, map(HTML, values), layout))
+        of_seeds = [group for _, group in runs[runs["images_per_class"] == n].groupby("seed")]
+        seed = _dropdown("seed", [group["seed"].iloc[0] for group in of_seeds])
+        curves = [HTML(_curves(study, history, evaluations, group)) for group in of_seeds]
+        panels.append(VBox([seed, _stack(seed, curves, layout)]))
+    size = _dropdown("images per class", sizes, index=len(sizes) - 1)
     return VBox(
-        [size, seed, _stack(size, by_size, layout)],
+        [size, _stack(size, panels, layout)],
         layout={"width": "100%", "max_width": SHOWN_CURVES},
+    )
+
+
+def _dropdown(name: str, values: list[int], index: int = 0) -> Dropdown:
+    return Dropdown(
+        options=[str(value) for value in values],
+        index=index,
+        description=name,
+        style={"description_width": "9em"},
+        layout={"width": "16em"},
     )
 
 
