@@ -1,6 +1,7 @@
 """The benchmarks run, here on a study that takes seconds; what they measure is not tested."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -10,8 +11,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from benchmarks import gpu, gpu_candidates, many_runs
-from tests.conftest import tiny_study
+from benchmarks import gpu, gpu_candidates, many_runs, runs
+from tests.conftest import tiny_study, write_tree
 from ubc_lib.results.archive import open_records
 from ubc_lib.results.runs import load_runs
 from ubc_lib.study.files import ROOT
@@ -50,3 +51,28 @@ def test_after_the_deadline_no_measurement_begins(tmp_path, capsys):
 
     gpu.write_until(time.monotonic() - 1, tmp_path / "rows.csv", [], [part])
     assert "no time for the rest" in capsys.readouterr().out
+
+
+def test_runs_of_several_studies_are_trained_until_the_deadline_and_go_on_from_their_archives(
+    tmp_path, monkeypatch, capsys
+):
+    study = tiny_study(write_tree(tmp_path / "tree"), images_per_class=(1,), epochs=1)
+    monkeypatch.setattr(
+        runs.Study, "load", lambda name, *_: study.model_copy(update={"name": name})
+    )
+    out = ["--folder", str(tmp_path / "out")]
+
+    def train(minutes: str, *names: str) -> list[str]:
+        monkeypatch.setattr("sys.argv", ["runs", *names, *out, "--minutes", minutes])
+        runs.main()
+        return capsys.readouterr().out.splitlines()
+
+    assert train("0", "first") == []
+    assert not (tmp_path / "out").exists()
+    assert len(train("5", "first", "second")) == 2 * len(study.planned_runs)
+    with open_records(tmp_path / "out" / "first.zip") as records:
+        assert len(records) == len(study.planned_runs)
+    written = (tmp_path / "out" / "first.zip").read_bytes()
+    shutil.rmtree(named("first").run_folder / "records")
+    train("5", "first")
+    assert (tmp_path / "out" / "first.zip").read_bytes() == written

@@ -41,13 +41,14 @@ def publish_records(study: Study, path: Path) -> None:
             archive.writestr(entry, record.read_bytes(), zipfile.ZIP_DEFLATED)
 
 
-def restore_records(study: Study) -> int:
+def restore_records(study: Study, archive: Path | None = None) -> int:
     """Copy every record that is not there yet and return their number.
 
-    Raises InputError where the archive, or a record in it, is damaged or not there.
+    archive: the published one, if none is named. Raises InputError where it, or a record in it, is
+    damaged or not there.
     """
     folder, copied = study.run_folder / "records", 0
-    with open_records(study.results_folder / PUBLISHED_RECORDS) as entries:
+    with open_records(archive or study.results_folder / PUBLISHED_RECORDS) as entries:
         for entry in entries:
             read_record(entry)
             if not (folder / entry.name).exists():
