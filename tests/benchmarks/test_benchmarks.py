@@ -57,9 +57,11 @@ def test_runs_of_several_studies_are_trained_until_the_deadline_and_go_on_from_t
     tmp_path, monkeypatch, capsys
 ):
     study = tiny_study(write_tree(tmp_path / "tree"), images_per_class=(1,), epochs=1)
-    monkeypatch.setattr(
-        runs.Study, "load", lambda name, *_: study.model_copy(update={"name": name})
-    )
+
+    def named(name, *_):
+        return study.model_copy(update={"name": name})
+
+    monkeypatch.setattr(runs.Study, "load", named)
     out = ["--folder", str(tmp_path / "out")]
 
     def train(minutes: str, *names: str) -> list[str]:
