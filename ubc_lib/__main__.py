@@ -171,9 +171,8 @@ def cost(options: argparse.Namespace) -> None:
         print(f"{key:<12} {value if key == 'jobs' else in_words(value)}")
     ratios = read_errors()["sum"]
     print(
-        "If every epoch is trained, with one CPU core for each job; no GPU has been "
-        f"measured. Runs that the rates were not fitted to took {ratios.min():.2f} to "
-        f"{ratios.max():.2f} times as long as predicted."
+        "If every epoch is trained, with one CPU core for each job. Runs that the rates were not "
+        f"fitted to took {ratios.min():.2f} to {ratios.max():.2f} times as long as predicted."
     )
 
 

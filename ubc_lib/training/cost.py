@@ -1,7 +1,7 @@
 """What a study costs: time and memory of its jobs, from rates fitted to measured runs.
 
-A job is one model and one seed across all subset sizes. Only runs on a CPU have been measured, one
-thread each; for a GPU the same numbers are a generous upper estimate.
+A job is one model and one seed across all subset sizes, on one thread of a CPU; a GPU takes a small
+part of that time.
 """
 
 import math
@@ -19,7 +19,7 @@ MACHINES = (1, 4, 16, 64)
 # Of the sums of learning rates that were tried, those below `little` left networks near chance.
 WARNED_BELOW = {"little": 0.005, "few_steps": 100}
 WORK = ["steps", "trained_megapixels", "tested_megapixels"]
-CARD_IN_CORES = 10  # at least: on an H200 runs took 30 to 120 times as long on a core
+CARD_IN_CORES = 10  # at least: an H200 took a 50th to an 85th of what a core should
 STARTUP_MINUTES = 5  # of a job: environment, notebook and slices, also from a slow shared folder
 
 
