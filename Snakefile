@@ -6,7 +6,7 @@ import sys
 from urllib.parse import unquote
 
 from ubc_lib.data.readers import cohort_state
-from ubc_lib.training.cost import STARTUP_MINUTES, card_minutes, job_minutes, memory_mb
+from ubc_lib.training.cost import STARTUP_MINUTES, card_memory_mb, card_minutes, job_minutes, memory_mb
 from ubc_lib.system.errors import InputError
 from ubc_lib.data.slices import made_from
 from ubc_lib.results.record import first_weights, record_path
@@ -26,7 +26,7 @@ except InputError as error:
 
 NOTEBOOKS = study.run_folder / "notebooks"
 NEEDS_GPU = study.device == "cuda" or (study.device == "auto" and config.get("gpu", "no") == "yes")
-CARDS = range(int(config.get("gpus", 1)) if NEEDS_GPU else 0)
+CARDS = range(max(int(config.get("gpus", 1)), 1) if NEEDS_GPU else 0)
 # Two minutes before its limit SLURM tells training to write a checkpoint and leave.
 LEAVE = "--signal=TERM@120"
 # exec: a signal to the job reaches Python, with no shell between.
@@ -103,7 +103,7 @@ rule train_on_card:
         touch(NOTEBOOKS / "card{card}.trained"),
     threads: study.threads
     resources:
-        mem_mb=memory_mb(study),
+        mem_mb=card_memory_mb(study),
         gpu=1,
         slurm_extra=LEAVE,
         runtime=lambda of, attempt: attempt * card_minutes(study, len(CARDS)),
@@ -120,7 +120,7 @@ rule train:
             [(run.model, size, int(run.seed)) for size in study.sizes_of(int(run.seed))],
         ),
         lambda run: first_weights(study, run.model) or [],
-        expand(rules.train_on_card.output, card=CARDS),
+        ancient(expand(rules.train_on_card.output, card=CARDS)),  # its records tell what is new
         notebook=ROOT / "notebooks/03_train.ipynb",
     output:
         NOTEBOOKS / "03_train-{model}-seed{seed}.ipynb",

@@ -25,7 +25,13 @@ import torch
 from ubc_lib.models import NETWORKS, build_model, parameter_count
 from ubc_lib.study import Study
 from ubc_lib.study.files import data_folder
-from ubc_lib.training.device import choose_device, choose_precision, cpu_threads, device_name
+from ubc_lib.training.device import (
+    choose_device,
+    choose_precision,
+    computing,
+    cpu_threads,
+    device_name,
+)
 from ubc_lib.training.provenance import git_commit
 
 ENGINES = ("reference", "ubc_lib")
@@ -112,7 +118,8 @@ def measure_ubc_lib(study: Study, model: str, train, test, clock) -> dict:
     started, wall = clock(), time.perf_counter()
     fit(network, train, test, study, seed=0, on_epoch=lambda images: moments.append(clock()))
     ended, wall = clock(), time.perf_counter() - wall
-    predict(network, test.images, test.masks, test.target, precision)
+    with computing(precision):
+        predict(network, test.images, test.masks, test.target, precision)
     evaluation = clock() - ended
     moments[-1] -= evaluation
     return {
@@ -142,6 +149,8 @@ def measure(engine: str, model: str, device: str, image_size: int, images: int) 
     clock, tested = clock_of(device), TEST_IMAGES[device, image_size]
     data = arrays(2 * images, image_size), arrays(tested, image_size)
     run = measure_reference if engine == "reference" else measure_ubc_lib
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
     with cpu_threads(study.threads):
         row = run(study, model, *data, clock)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -72,25 +72,31 @@ def candidate_rows(
 
 
 def write_until(deadline: float, path: Path, keys: list[str], parts: Iterable[Callable]) -> None:
-    """Add the rows of each part to a CSV as they come; none is begun after the deadline."""
-    for part in parts:
-        if time.monotonic() > deadline:
-            print(f"{path.name}: no time for the rest", flush=True)
+    """Add the rows of each part to a CSV as they come, none after the deadline."""
+    rows = (row for part in parts for row in part())
+    while time.monotonic() < deadline:
+        if (row := next(rows, None)) is None:
             return
-        for row in part():
-            add_rows(path, [row], keys)
-            print({key: value for key, value in row.items() if key != "machine"}, flush=True)
+        add_rows(path, [row], keys)
+        print({key: value for key, value in row.items() if key != "machine"}, flush=True)
+    print(f"{path.name}: no time for the rest", flush=True)
 
 
 def train_until(deadline: float, study: Study, archive: Path) -> None:
-    """Train runs of a study seed by seed, none begun after the deadline, and keep their records."""
+    """Train runs of a study seed by seed, none begun after the deadline.
+
+    The archive of their records is written after each seed.
+    """
+    if time.monotonic() > deadline:
+        return
     slices = load_slices(study)
-    for model, size, seed in sorted(study.planned_runs, key=lambda run: run[2]):
-        if time.monotonic() > deadline:
-            break
-        record = train_run(study, slices, model, size, seed)
-        print(model, size, seed, f"{record['result']['seconds']:.1f} s", flush=True)
-    publish_records(study, archive)
+    for seed in study.all_seeds:
+        for model, size in itertools.product(study.models, study.sizes_of(seed)):
+            if time.monotonic() < deadline:
+                record = train_run(study, slices, model, size, seed)
+                print(model, size, seed, f"{record['result']['seconds']:.1f} s", flush=True)
+        if any((study.run_folder / "records").glob("*.json")):
+            publish_records(study, archive)
 
 
 def main() -> None:

@@ -16,13 +16,9 @@ else
     export PYTHONPATH=.
 fi
 python3 - <<'PYTHON' || exit 1
-import importlib.util, sys
-needed = ("torch torchvision segmentation_models_pytorch pytorch_lightning numpy scipy pandas yaml "
-          "pydantic filelock tqdm safetensors nibabel nilearn joblib sklearn threadpoolctl pytest")
-missing = [name for name in needed.split() if importlib.util.find_spec(name) is None]
-if missing:
-    sys.exit(f"Missing here: {', '.join(missing)}. Put their wheels into a folder and name it.")
-import torch
+# What is imported later, so that nothing is found missing after minutes.
+import nilearn.datasets, pytest, pytorch_lightning, sys, torch
+import benchmarks.gpu, benchmarks.reference, tests.training.test_loop
 card = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
 print(sys.version.split()[0], torch.__version__, card)
 PYTHON

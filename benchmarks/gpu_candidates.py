@@ -38,11 +38,17 @@ class Case(NamedTuple):
     batch_size: int
     device: str
     seeds: int = 1
+    asked: str = "auto"  # precision
 
     @property
     def study(self) -> Study:
-        """The paper's settings; the compiler's own kernels, if any, are torch's business."""
+        """The paper's settings."""
         return study_of(self.device, self.image_size, self.batch_size, 1)
+
+    @property
+    def precision(self) -> str:
+        """That of the arithmetic."""
+        return choose_precision(self.asked, torch.device(self.device))
 
     def examples(self, count: int) -> Examples:
         """Noise on the device."""
@@ -89,11 +95,18 @@ def tuned(case: Case) -> Step:
 def half_images(case: Case) -> Step:
     """Images lie on the device in the type of the arithmetic, in bf16 half the bytes to gather."""
     train = case.examples(2 * case.batch_size)
-    in_bf16 = choose_precision("auto", torch.device(case.device)) == "bf16"
-    images = train.images.bfloat16() if in_bf16 else train.images
+    images = train.images.bfloat16() if case.precision == "bf16" else train.images
     train = Examples(images, train.masks, train.target)
     step = _step(case, case.model(), train)
     return StepGraphs(step) if case.device == "cuda" else step
+
+
+class NormInFloat(nn.BatchNorm2d):
+    """A norm of what is not in its own type, which `vmap` refuses."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """maps: (n, channels, H, W), as those it returns."""
+        return super().forward(maps.float()).to(maps.dtype)
 
 
 def seeds_together(case: Case) -> Step:
@@ -110,10 +123,12 @@ def seeds_together(case: Case) -> Step:
     optimizer = torch.optim.Adam(
         weights.values(), lr=rate if on_gpu else study.learning_rate, fused=True, capturable=on_gpu
     )
-    precision = choose_precision(study.precision, torch.device(case.device))
+    for layer in skeleton.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.__class__ = NormInFloat
 
     def loss_of(weights, buffers, rows):
-        with autocast(rows.device, precision):
+        with autocast(rows.device, case.precision):
             output = functional_call(skeleton, (weights, buffers), (train.images[rows],))
         target, masks = train.target[rows], train.masks[rows]
         losses = joint_loss(output, target, masks, study.alpha)
@@ -138,11 +153,11 @@ def seeds_together(case: Case) -> Step:
 WAYS: dict[str, Callable[[Case], Step]] = {
     "single kernels": single_kernels,
     "graphs (library)": graphs,
-    "compiled": compiled,
     "cuDNN tuned": tuned,
     "images in bf16": half_images,
     "4 seeds together": lambda case: seeds_together(case._replace(seeds=4)),
     "8 seeds together": lambda case: seeds_together(case._replace(seeds=8)),
+    "compiled": compiled,
 }
 SEEDS = {"4 seeds together": 4, "8 seeds together": 8}
 
@@ -151,8 +166,7 @@ def _step(case: Case, network: nn.Module, train: Examples) -> Step:
     study, device = case.study, torch.device(case.device)
     optimizer = adam(network, study.learning_rate)
     alpha = torch.tensor(study.alpha, device=device)
-    precision = choose_precision(study.precision, device)
-    return training_step(network, optimizer, train, alpha, study, precision)
+    return training_step(network, optimizer, train, alpha, study, case.precision)
 
 
 def losses(way: Callable[[Case], Step], case: Case, steps: int) -> list[float]:
@@ -170,13 +184,12 @@ def measure_training(case: Case, steps: int, left_out: tuple[str, ...] = ()) -> 
 
     The losses are those of eight steps; `apart` is the largest difference in parts of a loss.
     """
-    precision = choose_precision("auto", torch.device(case.device))
     rows = torch.arange(case.batch_size, device=case.device)
-    with computing(precision):
+    with computing(case.precision):
         plain = losses(single_kernels, case, steps=8)
         for name in (name for name in WAYS if name not in left_out):
             way = WAYS[name]
-            row = {"way": name, **case._asdict(), "precision": precision} | {"problem": ""}
+            row = {"way": name, **case._asdict(), "precision": case.precision} | {"problem": ""}
             row["seeds"] = SEEDS.get(name, 1)
             try:
                 ours = losses(way, case, steps=8)
@@ -195,6 +208,8 @@ def measure_training(case: Case, steps: int, left_out: tuple[str, ...] = ()) -> 
             except Exception as error:  # one way that a card refuses leaves the others
                 row["problem"] = str(error).partition("\n")[0]
             yield row
+            if "captur" in row["problem"]:  # after that the process is not to be trusted
+                return
 
 
 def folded(network: nn.Module) -> nn.Module:
@@ -217,7 +232,6 @@ def _put(network: nn.Module, name: str, layer: nn.Module) -> None:
 def measure_evaluation(case: Case, images: int = TEST_IMAGES) -> Iterator[dict]:
     """A row for each size of batches, with norms as they are and folded: microseconds per image."""
     test = case.examples(images)
-    precision = choose_precision("auto", torch.device(case.device))
     for megapixels, fold in ((32, False), (128, False), (512, False), (128, True)):
         network = folded(case.model()) if fold else case.model()
         before = evaluation.PIXELS[case.device]
@@ -225,14 +239,17 @@ def measure_evaluation(case: Case, images: int = TEST_IMAGES) -> Iterator[dict]:
         try:
             for _ in range(2):
                 began = time.perf_counter()
-                evaluation.predict(network, test.images, test.masks, test.target, precision)
+                with computing(case.precision):
+                    evaluation.predict(
+                        network, test.images, test.masks, test.target, case.precision
+                    )
                 _wait(case)
         finally:
             evaluation.PIXELS[case.device] = before
         yield {
             "way": f"evaluation, {megapixels} images of 224² at a time" + ", folded" * fold,
             **case._asdict(),
-            "precision": precision,
+            "precision": case.precision,
             "us_per_image": 1e6 * (time.perf_counter() - began) / images,
         }
 

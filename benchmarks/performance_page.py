@@ -121,7 +121,7 @@ def run_table(engine: pd.DataFrame) -> pd.DataFrame:
     cells = engine.groupby([*rows, "images_per_class"])
     table = cells[["run_seconds", "epochs"]].median().reset_index()
     table["shown"] = [f"{row.run_seconds:.1f} ({row.epochs:.0f})" for row in table.itertuples()]
-    start_up = others["start_up_seconds"].median().map("{:.0f}".format)
+    start_up = others["start_up_seconds"].median().map("{:.0f}".format).replace("nan", "–")
     memory = others["peak_memory_mb"].max().map("{:.0f}".format)
     extra = {"Start-up, s": start_up, "Peak memory, MB": memory}
     extra |= {"Repeats": others["repeat"].nunique()}

@@ -1,7 +1,7 @@
 """Trains the runs of several studies in one process, seed by seed, until a deadline.
 
 `python -m benchmarks.runs --minutes 9 --folder OUT STUDY [STUDY ...]`: studies in the order given,
-each as an archive of its records, `OUT/<study>.zip`, which grows study by study. Finished runs are
+each as an archive of its records, `OUT/<study>.zip`, which grows seed by seed. Finished runs are
 not repeated, nor what earlier archives in OUT hold. A cohort's `slices.npz`, laid into the study's
 run folder, stands for its images.
 """
@@ -28,8 +28,7 @@ def main() -> None:
         archive = options.folder / f"{study.name}.zip"
         if archive.is_file():
             restore_records(study, archive)
-        if time.monotonic() < deadline:
-            train_until(deadline, study, archive)
+        train_until(deadline, study, archive)
 
 
 if __name__ == "__main__":

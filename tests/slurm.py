@@ -39,7 +39,7 @@ ReturnToService=2
 SlurmdTimeout=5
 KillWait=5
 GresTypes=gpu
-NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=3000 Gres=gpu:2
+NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=12000 Gres=gpu:2
 PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.conftest import tiny_study
 from tests.training.test_run import without_time
@@ -198,6 +199,20 @@ def test_a_lost_gpu_ends_the_process_and_the_next_one_goes_on(study, monkeypatch
     assert load_runs(study).runs["images_per_class"].tolist() == [1]
     monkeypatch.setattr(run, "fit", fit)
     assert train_across_sizes(study, "resnet34", 0).runs["images_per_class"].tolist() == [1, 2, 4]
+
+
+def test_a_run_that_cannot_be_trained_leaves_the_others_of_its_list(study, monkeypatch, capsys):
+    fit = run.fit
+
+    def fit_in_little_memory(model, train, *rest, **options):
+        if len(train) == 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return fit(model, train, *rest, **options)
+
+    monkeypatch.setattr(run, "fit", fit_in_little_memory)
+    with pytest.raises(InputError, match=r"1 of 3 runs were not trained.*n002-seed0: the memory"):
+        train_across_sizes(study, "resnet34", 0)
+    assert load_runs(study).runs["images_per_class"].tolist() == [1, 4]
 
 
 def test_other_errors_of_torch_are_not_called_a_lost_gpu(study, monkeypatch):

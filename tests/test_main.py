@@ -48,6 +48,17 @@ def test_a_gpu_is_asked_for_where_torch_and_the_study_use_one(executed, monkeypa
     assert told(executed)["gpu"] == gpu
 
 
+def test_less_than_one_card_is_refused(executed):
+    with pytest.raises(SystemExit, match=r"GPUS. must be 1 or more; device=cpu"):
+        main(["study", "quick", "--gpus", "0"])
+
+
+@pytest.mark.parametrize("part", ["2", "-1"])
+def test_a_part_that_is_not_there_is_refused(part):
+    with pytest.raises(SystemExit, match=r"--part counts from 0 to 1, got"):
+        main(["train", "quick", f"--part={part}", "--parts", "2"])
+
+
 def test_a_gpu_that_torch_cannot_use_is_not_passed_over_in_silence(executed, monkeypatch, capsys):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("shutil.which", lambda name: "/bin/nvidia-smi")

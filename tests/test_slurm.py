@@ -15,7 +15,7 @@ from tests.training.test_run import without_time
 from ubc_lib.results.record import read_record
 from ubc_lib.study import Study
 from ubc_lib.study.files import ROOT
-from ubc_lib.training.cost import card_minutes, memory_mb
+from ubc_lib.training.cost import card_memory_mb, card_minutes
 from ubc_lib.training.run import train_across_sizes
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
@@ -108,7 +108,7 @@ def test_a_study_gives_the_same_records_as_locally(cluster, local):
     for job in on_cards:
         assert re.fullmatch("gres[:/]gpu:1", job["TresPerJob"])
         assert job["TimeLimit"] == f"00:{card_minutes(study, 2):02d}:00"
-        assert job["MinMemoryNode"] == f"{memory_mb(study)}M"
+        assert job["MinMemoryNode"] == f"{card_memory_mb(study)}M"
     assert "slurm_extra=--signal=TERM@120" in log
 
 

@@ -35,6 +35,8 @@ def study(options: argparse.Namespace) -> None:
     if cohort_state(asked) not in ("", made_from(asked)):
         check(options)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+    if options.gpus < 1:
+        raise InputError("--gpus (GPUS) must be 1 or more; device=cpu trains without.")
     if asked.device == "auto" and (lost := unused_gpu()):
         print(lost)
     told = {"study": options.study, "settings": options.settings}
@@ -60,6 +62,7 @@ def study(options: argparse.Namespace) -> None:
 def train(options: argparse.Namespace) -> None:
     """Train runs of a study in one process: all, or those of one of several cards."""
     from ubc_lib.study import Study  # noqa: PLC0415
+    from ubc_lib.training.cost import shares  # noqa: PLC0415
     from ubc_lib.training.device import use_card  # noqa: PLC0415
     from ubc_lib.training.run import train_runs  # noqa: PLC0415
 
@@ -67,9 +70,9 @@ def train(options: argparse.Namespace) -> None:
     if not 0 <= options.part < options.parts:
         raise InputError(f"--part counts from 0 to {options.parts - 1}, got {options.part}.")
     use_card(options.part)
-    # Seed by seed, so that what is done can be compared.
-    runs = sorted(asked.planned_runs, key=lambda run: run[2])[options.part :: options.parts]
-    train_runs(asked, runs, f"{asked.name}, part {options.part + 1} of {options.parts}")
+    label = f"{asked.name}, part {options.part + 1} of {options.parts}"
+    for _ in train_runs(asked, shares(asked, options.parts)[options.part], label):
+        pass  # its record is written
 
 
 def check(options: argparse.Namespace) -> None:

@@ -33,6 +33,13 @@ def test_every_way_has_the_losses_of_single_kernels(network, way):
 
 
 @pytest.mark.parametrize("network", NETWORKS)
+def test_several_seeds_together_have_the_losses_of_single_kernels_in_bf16(network):
+    asked = case(network)._replace(asked="bf16", seeds=2)
+    ours = losses(WAYS["4 seeds together"], asked, steps=2)
+    assert ours == pytest.approx(losses(single_kernels, asked, steps=2), rel=5e-2)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
 def test_compiled_steps_have_the_losses_of_single_kernels(network):
     """By a compiler that only takes the step apart, since the other needs minutes."""
     ours = losses(lambda one: compiled(one, "aot_eager"), case(network), steps=3)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ubc_lib.system.errors import InputError
+from ubc_lib.system.errors import InputError, ProcessEndsError
 from ubc_lib.training.device import (
     choose_device,
     choose_precision,
@@ -52,10 +52,13 @@ def test_a_gpu_that_is_not_there_is_refused_by_name(monkeypatch):
     [
         torch.OutOfMemoryError("CUDA out of memory"),
         RuntimeError("GET was unable to find an engine to execute this computation"),
+        RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be reported later"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
     ],
 )
 def test_a_gpu_that_is_too_small_ends_with_what_to_set(error):
-    with pytest.raises(InputError, match=r"GPUS=1.*precision=bf16"), device_errors_named("run"):
+    told = r"run: the memory.*precision=bf16"
+    with pytest.raises(InputError, match=told), device_errors_named("run"):
         raise error
 
 
@@ -68,7 +71,7 @@ def test_a_gpu_that_is_too_small_ends_with_what_to_set(error):
 )
 def test_a_gpu_that_fails_asks_for_the_same_command_again(reason):
     error = RuntimeError(f"{reason}\nCompile with TORCH_USE_CUDA_DSA")
-    with pytest.raises(InputError, match=r"the GPU failed .*same command again"):  # noqa: SIM117
+    with pytest.raises(ProcessEndsError, match=r"the GPU failed .*same command again"):  # noqa: SIM117
         with device_errors_named("run"):
             raise error
 
@@ -83,9 +86,9 @@ def test_a_gpu_that_fails_asks_for_the_same_command_again(reason):
     ],
 )
 def test_a_mistake_on_a_gpu_is_not_called_a_lost_one_and_names_ways_around_it(reason):
-    with pytest.raises(InputError, match=r"run: a mistake on the GPU .*graphs=off.*report it"):  # noqa: SIM117
-        with device_errors_named("run"):
-            raise RuntimeError(reason)
+    told = r"run: a mistake on the GPU .*graphs=off.*report it"
+    with pytest.raises(ProcessEndsError, match=told), device_errors_named("run"):
+        raise RuntimeError(reason)
 
 
 def test_other_errors_pass_as_they_are():

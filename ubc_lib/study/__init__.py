@@ -37,6 +37,9 @@ def _off(value):
     return "off" if value is False else value
 
 
+Run = tuple[str, int, int]  # model, images per class, seed
+
+
 class Pair(NamedTuple):
     """Two models that are compared: the difference is of `model` less `against`."""
 
@@ -250,8 +253,8 @@ class Study(Protocol, Cohort):
         return tuple(purpose for purpose in drawn if (purpose, self.split) != ("split", "given"))
 
     @property
-    def planned_runs(self) -> list[tuple[str, int, int]]:
-        """Every training that the study asks for: model, images per class, seed."""
+    def planned_runs(self) -> list[Run]:
+        """Every training that the study asks for."""
         return [
             (model, size, seed)
             for model in self.models

@@ -1,4 +1,4 @@
-"""The one error that a user can cause."""
+"""The errors that a user is told."""
 
 import difflib
 from collections.abc import Iterable
@@ -6,6 +6,10 @@ from collections.abc import Iterable
 
 class InputError(ValueError):
     """Something the user gave cannot be used; the message says what, where and what to do."""
+
+
+class ProcessEndsError(InputError):
+    """This process can train no further: it was asked to stop, or its GPU does nothing more."""
 
 
 def unknown_name(kind: str, name: str, allowed: Iterable[str], where: str) -> str:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import psutil
 
-from ubc_lib.system.errors import InputError
+from ubc_lib.system.errors import ProcessEndsError
 
 _asked = threading.Event()
 
@@ -53,7 +53,7 @@ def stop_asked() -> bool:
 
 def stop(epoch: int) -> None:
     """End the training that has just saved its checkpoint after `epoch`."""
-    raise InputError(
+    raise ProcessEndsError(
         f"Stopped on request (SIGTERM) after epoch {epoch}. The checkpoint is kept; run the same "
         "command again to go on from there."
     )

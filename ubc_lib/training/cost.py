@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from ubc_lib.study import Study
+from ubc_lib.study import Run, Study
 from ubc_lib.study.files import ROOT
 
 RATES = ROOT / "data" / "cost" / "rates.csv"
@@ -100,11 +100,27 @@ def job_minutes(study: Study, model: str, sizes: tuple[int, ...]) -> int:
     return math.ceil(STARTUP_MINUTES + factor * job_seconds(study, model, sizes, rates) / 60)
 
 
+def shares(study: Study, cards: int) -> list[list[Run]]:
+    """The runs of each of so many cards: equal times, as far as can be, each seed by seed."""
+    rates = read_rates()
+    seconds = {run: job_seconds(study, run[0], (run[1],), rates) for run in study.planned_runs}
+    found, busy = [[] for _ in range(cards)], np.zeros(cards)
+    for run in sorted(seconds, key=seconds.get, reverse=True):
+        card = int(busy.argmin())
+        found[card].append(run)
+        busy[card] += seconds[run]
+    return [sorted(runs, key=lambda run: run[2]) for runs in found]
+
+
 def card_minutes(study: Study, cards: int) -> int:
     """Minutes to ask for on each of so many GPUs: a core's time, by what a card saves at least."""
-    jobs = [(model, study.sizes_of(seed)) for model in study.models for seed in study.all_seeds]
-    minutes = sum(job_minutes(study, *job) - STARTUP_MINUTES for job in jobs)
-    return math.ceil(STARTUP_MINUTES + minutes / cards / CARD_IN_CORES)
+    rates = read_rates()
+    longest = max(
+        sum(job_seconds(study, model, (size,), rates) for model, size, _ in runs)
+        for runs in shares(study, cards)
+    )
+    in_cores = float(rates["safety_factor"].max()) * longest / 60
+    return math.ceil(STARTUP_MINUTES + in_cores / CARD_IN_CORES)
 
 
 def study_hours(study: Study, rates: pd.DataFrame, machines: tuple[int, ...] = MACHINES) -> dict:
@@ -137,6 +153,11 @@ def memory_mb(study: Study) -> int:
     """
     largest = max(study.of(model).batch_size for model in study.models)
     return round(1500 + 100 * largest * (study.image_size / 224) ** 2)
+
+
+def card_memory_mb(study: Study) -> int:
+    """The same of one that trains on a GPU, whose libraries take memory of the machine's, too."""
+    return memory_mb(study) + 4000
 
 
 @cache

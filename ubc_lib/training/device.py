@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from ubc_lib.system.errors import InputError
+from ubc_lib.system.errors import InputError, ProcessEndsError
 
 
 def unused_gpu() -> str | None:
@@ -61,13 +61,21 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
-# What CUDA says of a card that failed, and not the program on it.
+# What CUDA and its libraries say of memory that is too small, cuDNN without any other word.
+TOO_SMALL = ("out of memory", "ALLOC_FAILED", "unable to find an engine", "NVML_SUCCESS")
+# What they say of a card that failed, and not of the program on it.
 LOST = ("unavailable", "uncorrectable", "no CUDA-capable device", "unknown error", "is lost")
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether a device's memory was too small: cuDNN then finds no engine for a convolution."""
-    return isinstance(error, torch.OutOfMemoryError) or "unable to find an engine" in str(error)
+    """Whether a device's memory was too small."""
+    small = isinstance(error, torch.OutOfMemoryError)
+    return small or any(sign in str(error) for sign in TOO_SMALL)
+
+
+def is_lost(error: Exception) -> bool:
+    """Whether a GPU failed, vanished, or was taken by others."""
+    return any(sign in str(error) for sign in LOST)
 
 
 def is_of_device(error: Exception) -> bool:
@@ -79,8 +87,8 @@ def is_of_device(error: Exception) -> bool:
 def device_errors_named(run: str) -> Iterator[None]:
     """Say what to do where a device's memory is too small, or where a GPU fails in mid-run.
 
-    Raises InputError. After the latter, and after a mistake on it, a GPU does nothing more in this
-    process: the next one must go on.
+    Raises InputError; ProcessEndsError where a GPU fails, and for a mistake on it, after which it
+    does nothing more in this process.
     """
     try:
         yield
@@ -88,18 +96,17 @@ def device_errors_named(run: str) -> Iterator[None]:
         reason = str(error).partition("\n")[0]
         if is_out_of_memory(error):
             raise InputError(
-                "The memory of the GPU is too small for this training. Train fewer at once "
-                "(GPUS=1), or set precision=bf16, a smaller batch_size or image_size, or "
-                "device=cpu."
+                f"{run}: the memory of the GPU is too small, or taken by others ({reason}). Set "
+                "precision=bf16, a smaller batch_size or image_size, or device=cpu."
             ) from error
         if not is_of_device(error):
             raise
-        if any(sign in reason for sign in LOST):
-            raise InputError(
+        if is_lost(error):
+            raise ProcessEndsError(
                 f"{run}: the GPU failed ({reason}). Finished runs are kept; run the same command "
                 "again and this one goes on from its last checkpoint."
             ) from error
-        raise InputError(
+        raise ProcessEndsError(
             f"{run}: a mistake on the GPU ({reason}). Finished runs are kept, but the same command "
             "will most likely fail again: set graphs=off, and if that fails, too, layers=torch or "
             "device=cpu, and report it."

@@ -4,7 +4,7 @@ import copy
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -26,7 +26,8 @@ from ubc_lib.results.record import (
     write_record,
 )
 from ubc_lib.results.runs import Runs, tidy
-from ubc_lib.study import Study
+from ubc_lib.study import Run, Study
+from ubc_lib.system.errors import InputError, ProcessEndsError
 from ubc_lib.system.files import locked
 from ubc_lib.system.progress import progress_bar
 from ubc_lib.system.seeds import torch_seed
@@ -59,23 +60,32 @@ def train_across_sizes(study: Study, model: str, seed: int) -> Runs:
     return tidy(train_runs(study, runs, f"{model} seed {seed}"))
 
 
-def train_runs(study: Study, runs: Sequence[tuple[str, int, int]], label: str) -> list[dict]:
+def train_runs(study: Study, runs: Sequence[Run], label: str) -> Iterator[dict]:
     """Train runs (model, images per class, seed) in turn, print a line for each; their records.
 
     Finished runs are read, not repeated; an interrupted one goes on from its checkpoint. label: of
-    the bar that shows progress. Raises InputError where SIGTERM ends it, after a checkpoint, or a
+    the bar that shows progress. Where a run cannot be trained the others still are, and InputError
+    is raised in the end; at once, as ProcessEndsError, after SIGTERM and a checkpoint, or where a
     GPU fails.
     """
     check_networks(study)
-    slices, records = load_slices(study), []
+    slices, failed = load_slices(study), []
     images = [2 * size * study.of(model).epochs for model, size, _ in runs]
     with stopping_on_sigterm(), progress_bar(total=sum(images), unit="image", label=label) as bar:
         for run, count in zip(runs, images, strict=True):
             before = bar.n
-            records.append(train_run(study, slices, *run, on_epoch=bar.update))
-            print(_line(records[-1]), flush=True)
+            try:
+                record = train_run(study, slices, *run, on_epoch=bar.update)
+                print(_line(record), flush=True)
+                yield record
+            except ProcessEndsError:
+                raise
+            except InputError as error:
+                failed.append(error)
+                print(error, flush=True)
             bar.update(count - (bar.n - before))
-    return records
+    if failed:
+        raise InputError(f"{len(failed)} of {len(runs)} runs were not trained. {failed[-1]}")
 
 
 def train_run(

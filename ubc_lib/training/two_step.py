@@ -15,7 +15,7 @@ from ubc_lib.models import DRAWS, build_model
 from ubc_lib.study import Study
 from ubc_lib.system.errors import InputError
 from ubc_lib.system.seeds import torch_seed
-from ubc_lib.training.device import choose_device
+from ubc_lib.training.device import choose_device, choose_precision, computing
 from ubc_lib.training.evaluation import response_maps
 from ubc_lib.training.examples import Examples
 from ubc_lib.training.loop import fit
@@ -61,4 +61,5 @@ def _draw(
     network = build_model(DRAWS, torch_seed(seed, "U-Net"))
     train, test = (Examples.of(slices, rows, device) for rows in (seen, unseen))
     fit(network, train, test, study.model_copy(update=alone), seed)
-    return response_maps(network, test.images) > 0.5, network
+    with computing(choose_precision(study.precision, device)):
+        return response_maps(network, test.images) > 0.5, network

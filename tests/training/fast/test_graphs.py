@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ubc_lib.system.errors import InputError
+from ubc_lib.system.errors import ProcessEndsError
 from ubc_lib.training.fast.graphs import EAGER_STEPS, StepGraphs
 
 
@@ -15,6 +15,7 @@ class Trainer:
 
     def __init__(self, monkeypatch):
         self.trained, self.captured, self.now, self.fails = [], [], None, ""
+        self.ends = ""
         stream = SimpleNamespace(wait_stream=lambda _: None)
         for name, fake in {
             "Stream": lambda: stream,
@@ -29,8 +30,12 @@ class Trainer:
     @contextmanager
     def graph(self, graph, pool, stream):
         self.now = graph
-        yield
-        self.now = None
+        try:
+            yield
+        finally:
+            self.now = None
+            if self.ends:
+                raise RuntimeError(self.ends)
 
     def step(self, rows):
         result = torch.zeros(1)
@@ -76,6 +81,17 @@ def test_a_capture_that_fails_names_the_setting_that_goes_without(trainer):
     step = StepGraphs(trainer.step)
     for _ in range(EAGER_STEPS):
         step(torch.arange(4))
-    trainer.fails = "CUDA error: operation failed due to a previous error during capture\nmore"
-    with pytest.raises(InputError, match=r"during capture\)\. .*graphs=off.*batch_size"):
+    trainer.fails = "CUDA error: operation not permitted when stream is capturing\nmore"
+    with pytest.raises(ProcessEndsError, match=r"is capturing\)\. .*graphs=off"):
+        step(torch.arange(4))
+
+
+@pytest.mark.parametrize("reason", ["CUDA error: out of memory", "CUDA error: unknown error"])
+def test_memory_that_ends_in_a_capture_or_a_card_lost_is_told_as_what_it_is(trainer, reason):
+    """Ending a broken capture is an error, too, and the one that is raised."""
+    step = StepGraphs(trainer.step)
+    for _ in range(EAGER_STEPS):
+        step(torch.arange(4))
+    trainer.fails, trainer.ends = reason, "CUDA error: capture was invalidated"
+    with pytest.raises(RuntimeError, match=reason):
         step(torch.arange(4))

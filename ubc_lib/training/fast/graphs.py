@@ -6,7 +6,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ubc_lib.system.errors import InputError
+from ubc_lib.system.errors import ProcessEndsError
+from ubc_lib.training.device import is_lost, is_out_of_memory
 
 # cuDNN and cuBLAS get their workspaces, and Adam its state, in the first steps, which a graph
 # cannot do.
@@ -20,7 +21,7 @@ class StepGraphs:
 
     step: trains on the given rows, int64 (n,) on the device, and returns a tensor; it must not wait
     for the device, and its optimizer must be capturable. Calling this does what calling `step`
-    does; the tensor returned is overwritten by the next call with as many rows.
+    does; the tensor returned is overwritten by the next call.
     """
 
     def __init__(self, step: Step) -> None:
@@ -29,7 +30,7 @@ class StepGraphs:
         self._stream, self._pool = torch.cuda.Stream(), torch.cuda.graph_pool_handle()
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """Train on `rows`; InputError where a graph cannot be captured."""
+        """Train on `rows`; ProcessEndsError where a graph cannot be captured."""
         count = len(rows)
         if self._taken[count] < EAGER_STEPS:
             self._taken[count] += 1
@@ -55,11 +56,13 @@ class StepGraphs:
             with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
                 outputs = self._step(inputs)
         except RuntimeError as error:
-            # Memory that is too small is told as a capture that was invalidated.
-            reason = str(error).partition("\n")[0]
-            raise InputError(
+            # What broke a capture comes before the error of ending it.
+            cause = error.__context__ or error
+            if is_out_of_memory(cause) or is_lost(cause):
+                raise cause from None
+            reason = str(cause).partition("\n")[0]
+            raise ProcessEndsError(
                 f"A training step could not be captured as a CUDA graph ({reason}). This "
-                "process cannot go on: set graphs=off or, where memory is short, a smaller "
-                "batch_size."
+                "process cannot go on: set graphs=off."
             ) from error
         return graph, inputs, outputs
