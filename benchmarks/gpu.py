@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.engine import EPOCHS, KEYS, add_rows, machine, measure
-from benchmarks.gpu_candidates import Case, measure_evaluation, measure_training
+from benchmarks.gpu_candidates import Case, measure_epochs, measure_evaluation, measure_training
 from ubc_lib.data.slices import load_slices
 from ubc_lib.models import NETWORKS
 from ubc_lib.results.archive import publish_records
@@ -69,6 +69,7 @@ def candidate_rows(
     for case in cases:
         yield lambda case=case: (about | row for row in measure_training(case, steps, left_out))
         yield lambda case=case: (about | row for row in measure_evaluation(case))
+        yield lambda case=case: (about | row for row in measure_epochs(case, epochs=steps))
 
 
 def write_until(deadline: float, path: Path, keys: list[str], parts: Iterable[Callable]) -> None:

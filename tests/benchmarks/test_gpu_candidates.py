@@ -10,6 +10,7 @@ from benchmarks.gpu_candidates import (
     compiled,
     folded,
     losses,
+    measure_epochs,
     measure_evaluation,
     measure_training,
     single_kernels,
@@ -33,10 +34,11 @@ def test_every_way_has_the_losses_of_single_kernels(network, way):
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_several_seeds_together_have_the_losses_of_single_kernels_in_bf16(network):
+def test_several_seeds_together_begin_with_the_loss_of_single_kernels_in_bf16(network):
+    """After a step of so few images, rounding alone moves losses by some per cent."""
     asked = case(network)._replace(asked="bf16", seeds=2)
-    ours = losses(WAYS["4 seeds together"], asked, steps=2)
-    assert ours == pytest.approx(losses(single_kernels, asked, steps=2), rel=5e-2)
+    ours = losses(WAYS["4 seeds together"], asked, steps=1)
+    assert ours == pytest.approx(losses(single_kernels, asked, steps=1), rel=1e-2)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -70,6 +72,12 @@ def test_a_way_that_fails_is_named_and_leaves_the_others(monkeypatch):
     assert broken["problem"] == "no such kernel"
     assert plain["ms_per_step"] > 0
     assert plain["apart"] == 0
+
+
+def test_epochs_are_measured_with_many_waits_and_with_one():
+    one_by_one, at_once = measure_epochs(case("resnet34")._replace(batch_size=40), epochs=1)
+    assert (one_by_one["way"], at_once["way"]) == ("epochs", "epochs, one wait")
+    assert min(one_by_one["ms_per_epoch"], at_once["ms_per_epoch"]) > 0
 
 
 def test_batches_of_evaluation_are_measured_and_put_back():
