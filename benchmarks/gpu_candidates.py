@@ -18,7 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from benchmarks.engine import arrays, study_of
 from ubc_lib.losses import joint_loss
-from ubc_lib.models import build_model
+from ubc_lib.models import Output, build_model
 from ubc_lib.study import Study
 from ubc_lib.training import evaluation
 from ubc_lib.training.device import autocast, choose_precision, computing
@@ -101,6 +101,40 @@ def half_images(case: Case) -> Step:
     return StepGraphs(step) if case.device == "cuda" else step
 
 
+def half_weights(case: Case) -> Step:
+    """Weights are cast once, after Adam's step, and not by each layer that uses them."""
+    network, train, study = case.model(), case.examples(2 * case.batch_size), case.study
+    optimizer = adam(network, study.learning_rate)
+    kind = torch.bfloat16 if case.precision == "bf16" else torch.float32
+    weights = dict(network.named_parameters())
+    kinds = {name: kind if one.ndim > 1 else one.dtype for name, one in weights.items()}
+    used = {k: one.detach().to(kinds[k], copy=True).requires_grad_() for k, one in weights.items()}
+
+    def step(rows: Tensor) -> Tensor:
+        target = train.target[rows]
+        with autocast(rows.device, case.precision):
+            output = functional_call(network, used, (train.images[rows],))
+        losses = joint_loss(output, target, train.masks[rows], study.alpha)
+        gradients = torch.autograd.grad(losses[0], [*used.values()])
+        for parameter, gradient in zip(weights.values(), gradients, strict=True):
+            parameter.grad = gradient.to(parameter.dtype)
+        optimizer.step()
+        with torch.no_grad():
+            torch._foreach_copy_([*used.values()], [*weights.values()])
+        return _sums(losses, output, target)
+
+    return StepGraphs(step) if case.device == "cuda" else step
+
+
+def _sums(losses: tuple, output: Output, target: Tensor) -> Tensor:
+    """Those of `training_step`, where every image has a label."""
+    loss, classification, drawing = losses
+    right = (output.logits.argmax(dim=1) == target).float().mean()
+    drawing = torch.full_like(loss, math.nan) if drawing is None else drawing
+    sums = [loss, drawing, classification, right, torch.ones_like(loss)]
+    return torch.stack([one.detach().float() for one in sums]) * len(target)
+
+
 class NormInFloat(nn.BatchNorm2d):
     """A norm of what is not in its own type, which `vmap` refuses."""
 
@@ -132,10 +166,7 @@ def seeds_together(case: Case) -> Step:
             output = functional_call(skeleton, (weights, buffers), (train.images[rows],))
         target, masks = train.target[rows], train.masks[rows]
         losses = joint_loss(output, target, masks, study.alpha)
-        right = (output.logits.argmax(dim=1) == target).sum()
-        drawing = torch.full_like(losses[0], math.nan) if losses[2] is None else losses[2]
-        sums = [losses[0], drawing, losses[1], right / len(rows), torch.ones_like(losses[0])]
-        return losses[0], torch.stack([one.detach().float() for one in sums]) * len(rows)
+        return losses[0], _sums(losses, output, target)
 
     every = vmap(grad_and_value(loss_of, has_aux=True), in_dims=(0, 0, 0), randomness="error")
 
@@ -155,6 +186,7 @@ WAYS: dict[str, Callable[[Case], Step]] = {
     "graphs (library)": graphs,
     "cuDNN tuned": tuned,
     "images in bf16": half_images,
+    "weights in bf16": half_weights,
     "4 seeds together": lambda case: seeds_together(case._replace(seeds=4)),
     "8 seeds together": lambda case: seeds_together(case._replace(seeds=8)),
     "compiled": compiled,
