@@ -28,6 +28,8 @@ def study(options: argparse.Namespace) -> None:
     from ubc_lib.system.signals import sigterm_forwarded  # noqa: PLC0415
     from ubc_lib.training.device import choose_device, unused_gpu  # noqa: PLC0415
 
+    if options.gpus < 1:
+        raise InputError("--gpus (GPUS) must be 1 or more; device=cpu trains without.")
     asked = Study.load(options.study, options.settings, options.cohort_root)
     if {entry.network for entry in asked.models.values()} - PAPER_LABELS.keys():
         importlib.import_module("ubc_lib.models").check_networks(asked)
@@ -35,8 +37,6 @@ def study(options: argparse.Namespace) -> None:
     if cohort_state(asked) not in ("", made_from(asked)):
         check(options)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
-    if options.gpus < 1:
-        raise InputError("--gpus (GPUS) must be 1 or more; device=cpu trains without.")
     if asked.device == "auto" and (lost := unused_gpu()):
         print(lost)
     told = {"study": options.study, "settings": options.settings}
